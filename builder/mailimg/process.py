@@ -1,0 +1,161 @@
+"""The builder's one door to other programs.
+
+Every program runs in list form, with an explicit environment and a closed stdin; a time-out kills the whole group
+and reaps it. `confine` puts a program into namespaces of its own, so that its mounts, interfaces and children vanish
+with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from mailimg.errors import StepError
+
+# What programs get when the caller names nothing else: no site-specific variable leaks into a build.
+BASE_ENV: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+}
+
+TAIL_LINES = 20
+
+
+def confine(argv: Sequence[str], *, network: bool = False) -> list[str]:
+    """Wrap `argv` so that it runs in its own mount and process namespaces.
+
+    When the caller dies, even by SIGKILL, the kernel kills everything inside and drops its mounts.
+
+    Args:
+        argv: the program and its arguments.
+        network: also give it an empty network namespace of its own.
+    """
+    prefix = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if network:
+        prefix.append("--net")
+    return [*prefix, "--", *argv]
+
+
+def which(program: str) -> str | None:
+    """Path of `program` on the PATH that programs are run with, or None."""
+    return shutil.which(program, path=BASE_ENV["PATH"])
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and capture what it prints.
+
+    Args:
+        argv: program and arguments.
+        what: what this does for the user; begins the error message ("write the partition table").
+        env: added to `BASE_ENV`.
+        stdin: bytes for its standard input; secrets go this way, never by argv.
+        timeout: seconds after which the whole process group is killed.
+
+    Raises:
+        StepError: it could not be started, timed out, or (with `check`) exited non-zero.
+    """
+    words = [str(word) for word in argv]
+    process = start(words, what=what, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin is not None else None,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill_group(process)
+        raise StepError(f"{what}: no end after {timeout:g} s", tail=[shlex.join(words)]) from None
+    except BaseException:
+        kill_group(process)
+        raise
+    stdout, stderr = out.decode(errors="replace"), err.decode(errors="replace")
+    if check and process.returncode != 0:
+        tail = [line for line in (stdout + stderr).splitlines() if line.strip()][-TAIL_LINES:]
+        raise StepError(f"{what}: `{shlex.join(words)}` ended with {exit_words(process.returncode)}", tail=tail)
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+def stream(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    line: Callable[[str], None],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Run a program and hand each line it prints (both streams) to `line`; return its exit status.
+
+    An exception in `line` or an interruption kills the program's group before it goes on.
+    """
+    process = start([str(word) for word in argv], what=what, env=env, cwd=cwd,
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None  # noqa: S101 - tells mypy what Popen was asked for
+    try:
+        for raw in process.stdout:
+            line(raw.decode(errors="replace").rstrip("\n"))
+        return process.wait()
+    except BaseException:
+        kill_group(process)
+        raise
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    what: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: int | IO[bytes] | None = None,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    pass_fds: Iterable[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own; the caller ends it with `kill_group`."""
+    try:
+        return subprocess.Popen(
+            list(argv),
+            env={**BASE_ENV, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+    except OSError as error:
+        raise StepError(f"{what}: cannot start {argv[0]}: {error.strerror}", "`mailimg doctor` says what is missing.") from error
+
+
+def kill_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
+    """End a program that `start` started, and all that is in its group; ask first, then force, then reap."""
+    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(wait)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def exit_words(code: int) -> str:
+    """An exit status in words: `status 3` or `signal SIGKILL`."""
+    if code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"status {code}"
