@@ -27,6 +27,9 @@ BASE_ENV: Mapping[str, str] = {
 
 TAIL_LINES = 20
 
+# What runs now, so that an interruption that arrives in one thread ends the programs of all.
+running: set[subprocess.Popen[bytes]] = set()
+
 
 def confine(argv: Sequence[str], *, network: bool = False) -> list[str]:
     """Wrap `argv` so that it runs in its own mount and process namespaces.
@@ -81,6 +84,7 @@ def run(
     except BaseException:
         kill_group(process)
         raise
+    running.discard(process)
     stdout, stderr = out.decode(errors="replace"), err.decode(errors="replace")
     if check and process.returncode != 0:
         tail = [line for line in (stdout + stderr).splitlines() if line.strip()][-TAIL_LINES:]
@@ -106,7 +110,9 @@ def stream(
     try:
         for raw in process.stdout:
             line(raw.decode(errors="replace").rstrip("\n"))
-        return process.wait()
+        process.wait()
+        running.discard(process)
+        return process.returncode
     except BaseException:
         kill_group(process)
         raise
@@ -125,7 +131,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own; the caller ends it with `kill_group`."""
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv),
             env={**BASE_ENV, **(env or {})},
             cwd=cwd,
@@ -136,7 +142,10 @@ def start(
             pass_fds=tuple(pass_fds),
         )
     except OSError as error:
-        raise StepError(f"{what}: cannot start {argv[0]}: {error.strerror}", "`mailimg doctor` says what is missing.") from error
+        hint = "`mailimg doctor` says what is missing."
+        raise StepError(f"{what}: cannot start {argv[0]}: {error.strerror}", hint) from error
+    running.add(process)
+    return process
 
 
 def kill_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
@@ -152,6 +161,13 @@ def kill_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+    running.discard(process)
+
+
+def stop_all() -> None:
+    """End every program that runs now; the threads that wait for them go on with its failure."""
+    for process in list(running):
+        kill_group(process, grace=1.0)
 
 
 def exit_words(code: int) -> str:

@@ -1,0 +1,160 @@
+"""Where Debian packages come from: the build host's own apt configuration, or a mirror the user names."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mailimg import process
+from mailimg.errors import InputError, StepError
+from mailimg.identity import digest
+
+# Settings of the build host without which its mirror may be out of reach of a chroot.
+BUILD_SETTINGS = re.compile(
+    r'^Acquire::((https?|ftp)::Proxy|Check-Valid-Until|Check-Date|Retries|https?::Timeout)\b.* ".*";$', re.IGNORECASE
+)
+TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One repository: URL of its root (with `dists/` below), suite, component."""
+
+    url: str
+    suite: str
+    component: str
+
+    @property
+    def line(self) -> str:
+        """As it stands in sources.list."""
+        return f"deb {self.url} {self.suite} {self.component}"
+
+
+@dataclass(frozen=True)
+class AptSources:
+    """What a build gets.
+
+    Attributes:
+        archives: in the order of the suites.
+        conf: apt.conf lines that hold for the build only.
+    """
+
+    archives: tuple[Archive, ...]
+    conf: tuple[str, ...]
+
+    def environment(self) -> dict[str, str]:
+        """As the Debian elements read it."""
+        return {
+            "MAILIMG_APT_SOURCES": "\n".join(archive.line for archive in self.archives),
+            "MAILIMG_APT_CONF": "\n".join(self.conf),
+        }
+
+
+def from_mirror(mirror: str, suites: Sequence[str], component: str) -> tuple[Archive, ...]:
+    """Archives below a mirror's root: security updates are expected beside it, at `<mirror>-security`."""
+    root = mirror.rstrip("/")
+    return tuple(
+        Archive(f"{root}-security" if suite.endswith("-security") else root, suite, component) for suite in suites
+    )
+
+
+def parse_targets(text: str, suites: Sequence[str], component: str) -> tuple[Archive, ...]:
+    """What `apt-get indextargets` printed, one `url suite component` a line, cut down to what a build needs.
+
+    The first archive that serves a suite wins.
+    """
+    found: dict[str, Archive] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[1] in suites and words[2] == component:
+            found.setdefault(words[1], Archive(words[0].rstrip("/"), words[1], words[2]))
+    return tuple(found[suite] for suite in suites if suite in found)
+
+
+def host_archives(suites: Sequence[str], component: str) -> tuple[Archive, ...]:
+    """The archives that the build host itself uses for these suites."""
+    targets = process.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+        what="ask apt for this host's package sources",
+        timeout=60,
+    )
+    return parse_targets(targets.stdout, suites, component)
+
+
+def host_settings() -> tuple[str, ...]:
+    """Proxies and time checks of the build host's apt."""
+    dump = process.run(["apt-config", "dump", "Acquire"], what="ask apt for this host's settings", timeout=60)
+    return tuple(line for line in dump.stdout.splitlines() if BUILD_SETTINGS.match(line) and not line.endswith('"";'))
+
+
+def sources(suites: Sequence[str], component: str, mirror: str | None) -> AptSources:
+    """Package sources of a build.
+
+    Raises:
+        InputError: the mirror is no URL, carries a password, or the host has no sources for a suite.
+    """
+    if mirror is not None:
+        parts = urllib.parse.urlsplit(mirror)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError([f"--mirror {mirror!r} is not an http or https URL"])
+    archives = from_mirror(mirror, suites, component) if mirror else host_archives(suites, component)
+    missing = [suite for suite in suites if suite not in {archive.suite for archive in archives}]
+    if missing:
+        raise InputError(
+            [f"this host's apt has no source for {', '.join(missing)} ({component})"],
+            "Name one with --mirror URL (the archive's root, which has dists/ below it).",
+        )
+    for archive in archives:
+        if urllib.parse.urlsplit(archive.url).password:
+            raise InputError(
+                ["the package mirror's URL holds a password, which would stand in every image"],
+                "Use a mirror without one, or a proxy that adds it.",
+            )
+    return AptSources(archives, host_settings() if process.which("apt-config") else ())
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """State of a package index: digest of its signed files, date of the newest one in seconds since 1970."""
+
+    digest: str
+    epoch: int
+
+
+def index_state(archives: Sequence[Archive]) -> IndexState:
+    """Digest of the archives' signed indexes (InRelease): changes when any package of them does.
+
+    Raises:
+        StepError: an archive is out of reach; names its URL.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        texts = list(pool.map(fetch_index, archives))
+    return IndexState(digest("\n".join(digest(text) for text in texts)), max(map(index_date, texts)))
+
+
+def fetch_index(archive: Archive) -> bytes:
+    """The signed index of one archive."""
+    url = f"{archive.url}/dists/{archive.suite}/InRelease"
+    request = urllib.request.Request(url, headers={"Cache-Control": "no-cache"})  # noqa: S310 - http(s), checked
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except OSError as error:
+        why = getattr(error, "reason", error)
+        raise StepError(
+            f"cannot read the package index {url}: {why}",
+            "Check the network and this host's apt sources, or name another mirror with --mirror URL.",
+        ) from error
+
+
+def index_date(text: bytes) -> int:
+    """The `Date:` field of an InRelease file, seconds since 1970; 0 when it has none."""
+    for line in text.decode(errors="replace").splitlines():
+        if line.startswith("Date:"):
+            return int(email.utils.parsedate_to_datetime(line[5:].strip()).timestamp())
+    return 0

@@ -1,0 +1,190 @@
+"""The pipeline: plan -> layers -> disk -> image -> manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from mailimg import disk, manifest, packages, process, rootfs
+from mailimg.errors import InputError, StepError
+from mailimg.identity import digest_file
+from mailimg.plan import GIB, ImagePlan, Inputs
+from mailimg.progress import Display, Task
+from mailimg.resources import Resources
+from mailimg.roles import Distro, Role
+from mailimg.store import Store
+
+# A tree of the largest role with its parent's copy; measured: smtp-in's tree takes 0.9 GiB.
+NEED_STORE_BYTES = 4 * GIB
+# The raw disk is sparse: what counts is the tree's size again, and the image.
+NEED_OUTPUT_BYTES = 2 * GIB
+
+
+@dataclass(frozen=True)
+class Built:
+    """One image as it lies in the output folder; `built` names the layers that had to be built for it."""
+
+    image: Path
+    manifest: Mapping[str, Any]
+    built: tuple[str, ...]
+    unchanged: bool
+    seconds: float
+
+
+def build_images(
+    plans: Sequence[ImagePlan],
+    roles: Mapping[str, Role],
+    distro: Distro,
+    inputs: Inputs,
+    resources: Resources,
+    store: Store,
+    output: Path,
+    display: Display,
+    *,
+    jobs: int,
+) -> list[Built]:
+    """Build all images, `jobs` at a time, in the order of the plans.
+
+    Raises:
+        StepError: a layer, disk or image failed; no file of that image is left half-written.
+    """
+    check_space(store, output)
+    slots: SimpleQueue[int] = SimpleQueue()
+    for number in range(jobs):
+        slots.put(number)
+
+    def one(plan: ImagePlan) -> Built:
+        slot = slots.get()
+        try:
+            with display.task(f"{plan.role} {plan.distro}") as task:
+                return build_image(plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot)
+        finally:
+            slots.put(slot)
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            return list(pool.map(one, plans))
+        except BaseException:
+            # Ctrl-C arrives here, in the main thread, while others wait for diskimage-builder.
+            pool.shutdown(wait=False, cancel_futures=True)
+            process.stop_all()
+            raise
+
+
+def build_image(
+    plan: ImagePlan,
+    role: Role,
+    distro: Distro,
+    inputs: Inputs,
+    resources: Resources,
+    store: Store,
+    output: Path,
+    task: Task,
+    *,
+    slot: int = 0,
+) -> Built:
+    """Build one image, or find that the one in the output folder is it already."""
+    begun = time.monotonic()
+    image = output / plan.file_name
+    present = same_image(plan, image)
+    if present is not None:
+        return Built(image, present, (), True, time.monotonic() - begun)
+
+    layer, built = rootfs.build_layers(plan, inputs, resources, store, task, slot=slot)
+    layers_done = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".{plan.file_name}.") as scratch:
+        raw = Path(scratch) / "disk.raw"
+        task.update("disk")
+        disk.assemble(layer.tree, disk_spec(plan, distro), raw, report=lambda text: task.update(f"disk: {text}"))
+        disk_done = time.monotonic()
+        task.update(f"image: {plan.form}, {plan.compress}")
+        finished = Path(scratch) / plan.file_name
+        disk.convert(raw, finished, form=plan.form, compress=plan.compress)
+        image_done = time.monotonic()
+        task.update("manifest")
+        document = manifest.describe(
+            plan,
+            finished,
+            packages=packages.read_dpkg(layer.tree),
+            tree_bytes=tree_bytes(layer.tree),
+            role=verification_facts(role),
+            os_facts=distro.os,
+            seconds={"layers": layers_done - begun, "disk": disk_done - layers_done, "image": image_done - disk_done},
+            version=package_version("mailimg"),
+        )
+        # The old manifest would speak of the new image: it goes first.
+        manifest.manifest_path(image).unlink(missing_ok=True)
+        finished.replace(image)
+    manifest.write(image, document)
+    return Built(image, document, tuple(built), False, time.monotonic() - begun)
+
+
+def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
+    """The manifest of the image in place if it is what the plan would build, and its bytes are what it says."""
+    if not image.is_file():
+        return None
+    try:
+        document = manifest.read(image)
+    except InputError:
+        return None
+    same = document["identity"] == plan.identity and document["image"]["bytes"] == image.stat().st_size
+    return document if same and document["image"]["sha256"] == digest_file(image) else None
+
+
+def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:
+    """What decides the disk beside the tree."""
+    return disk.DiskSpec(
+        size_bytes=plan.size_bytes,
+        table=distro.disk["table"],
+        firmware=tuple(distro.disk["firmware"]),
+        features=distro.disk["features"],
+        root_uuid=plan.root_uuid,
+        disk_uuid=plan.disk_uuid,
+        hash_seed=plan.hash_seed,
+        epoch=plan.epoch,
+        cmdline=distro.cmdline,
+    )
+
+
+def verification_facts(role: Role) -> dict[str, Any]:
+    """What `mailimg verify` has to know of the role, so that an image can be verified without the role's folder."""
+    return {
+        "role": role.name,
+        "listeners": list(role.listeners),
+        "ports": [dict(port) for port in role.ports],
+        "verify": list(role.verify),
+    }
+
+
+def tree_bytes(tree: Path) -> int:
+    """Size of all files of a tree, in bytes on disk."""
+    total = 0
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            total += (Path(folder) / name).lstat().st_blocks * 512
+    return total
+
+
+def check_space(store: Store, output: Path) -> None:
+    """Say before the work that it cannot be finished.
+
+    Raises:
+        StepError: too little space; names place and need.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for place, need in ((store.root, NEED_STORE_BYTES), (output, NEED_OUTPUT_BYTES)):
+        free = shutil.disk_usage(place).free
+        if free < need:
+            raise StepError(
+                f"{place}: {free / GIB:.1f} GiB free, a build needs {need / GIB:.0f} GiB",
+                "Free some space (`mailimg clean` removes old layers), or choose --store and --output elsewhere.",
+            )

@@ -1,0 +1,81 @@
+"""The command `mailimg`: the outermost frame, the only one that prints errors and exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from mailimg.commands.build import build
+from mailimg.commands.clean import clean
+from mailimg.commands.doctor import doctor
+from mailimg.commands.listing import list_all
+from mailimg.commands.plan import plan
+from mailimg.commands.verify import verify
+from mailimg.errors import InputError, MailimgError, StepError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mailimg")
+def group() -> None:
+    """Turn the roles of a mail platform into images that a private cloud can boot.
+
+    \b
+    A first image:
+      mailimg doctor                                       what this machine lacks
+      mailimg build --role smtp-in --distro debian-12      images/out/smtp-in-debian-12.qcow2
+      mailimg verify images/out/smtp-in-debian-12.qcow2    boot it and send mail through it
+
+    Exit status: 0 done, 1 the work failed, 2 your input is wrong, 130 interrupted.
+    """
+
+
+for command in (build, plan, list_all, verify, doctor, clean):
+    group.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        console.print("[red]interrupted[/red]; nothing half-done is left behind")
+        sys.exit(INTERRUPTED)
+    except MailimgError as error:
+        report(console, error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone; say nothing, as every filter does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def report(console: Console, error: MailimgError) -> None:
+    """What went wrong, the last lines of what failed, what to do next."""
+    if isinstance(error, StepError) and error.tail:
+        for line in error.tail:
+            console.print(f"  [dim]{escape(line)}[/dim]", highlight=False, soft_wrap=True)
+    lines = error.problems if isinstance(error, InputError) else (error.message,)
+    for line in lines:
+        console.print(f"[red]error:[/red] {escape(line)}", highlight=False, soft_wrap=True)
+    if error.hint:
+        console.print(escape(error.hint), highlight=False, soft_wrap=True)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A request to end is treated like Ctrl-C: programs are ended, work folders removed."""
+    raise KeyboardInterrupt

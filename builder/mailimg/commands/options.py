@@ -1,0 +1,74 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailimg.errors import InputError, StepError
+from mailimg.resources import Resources
+from mailimg.roles import role_names
+from mailimg.store import DEFAULT_ROOT
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+role: Decorator = click.option(
+    "--role", "roles", multiple=True, metavar="ROLE", help="Role to build; may be given several times."
+)
+every: Decorator = click.option("--all", "every", is_flag=True, help="All roles.")
+distro: Decorator = click.option(
+    "--distro", default="centos-7", show_default=True, metavar="DISTRO", help="Distribution inside the image."
+)
+mirror: Decorator = click.option(
+    "--mirror",
+    metavar="URL",
+    help="Package archive to build from; the default is what this host's own package manager uses.",
+)
+store: Decorator = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_ROOT,
+    show_default=True,
+    envvar="MAILIMG_STORE",
+    help="Layer store: finished layers, downloaded packages, logs.",
+)
+form: Decorator = click.option(
+    "--format", "form", type=click.Choice(["qcow2", "raw"]), default="qcow2", show_default=True, help="Image format."
+)
+compress: Decorator = click.option(
+    "--compress",
+    type=click.Choice(["zlib", "zstd", "none"]),
+    default="zlib",
+    show_default=True,
+    help="Compression of a qcow2; zstd is faster, but QEMU before 5.1 cannot read it.",
+)
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output.")
+
+
+def chosen_roles(resources: Resources, roles: tuple[str, ...], every: bool) -> list[str]:
+    """The roles that the options name.
+
+    Raises:
+        InputError: none, or both `--role` and `--all`.
+    """
+    if every and roles:
+        raise InputError(["--role and --all exclude each other"])
+    if every:
+        return role_names(resources)
+    if not roles:
+        raise InputError(["no role given"], f"Say --role ROLE or --all. Roles: {', '.join(role_names(resources))}.")
+    return list(dict.fromkeys(roles))
+
+
+def need_root(what: str) -> None:
+    """Building mounts and changes roots; say so before it fails half-way.
+
+    Raises:
+        StepError: we are not root.
+    """
+    if os.geteuid() != 0:
+        raise StepError(f"{what} needs root: it mounts file systems and changes roots", "Run it again with sudo.")

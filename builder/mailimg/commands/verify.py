@@ -1,0 +1,5 @@
+"""`mailimg verify`."""
+import click
+@click.command()
+def verify() -> None:
+    """x"""

@@ -1,0 +1,192 @@
+"""The one module that knows diskimage-builder: its arguments, its environment, what it prints.
+
+diskimage-builder is driven as a program (`disk-image-create`), with an explicit environment, in namespaces of its own:
+whatever ends a run, its mounts and processes end with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from diskimage_builder import element_dependencies, paths
+
+from mailimg import process
+from mailimg.errors import InputError, StepError
+from mailimg.identity import digest_folder
+
+# Read by people, not by diskimage-builder: a change of them decides nothing.
+UNDECISIVE = ("README.rst", "distro.yaml")
+
+# How a build reaches the network, not what it makes: handed on, but no part of an identity.
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+TAIL_LINES = 20
+HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
+# What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
+NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
+HOOK_ENDS = re.compile(r"dib-run-parts (?P<hook>\S+) completed$")
+
+
+@dataclass(frozen=True)
+class HookTime:
+    """How long one hook took; `start` counts from the start of the run; both in seconds."""
+
+    phase: str
+    hook: str
+    start: float
+    seconds: float
+
+
+@dataclass
+class DibLog:
+    """Reads diskimage-builder's output line by line.
+
+    Attributes:
+        on_phase: told `phase` and `hook` when a hook starts.
+        clock: seconds; only differences count.
+        hooks: the finished hooks.
+        running: phase and hook that run now, or None.
+        tail: last lines of the running hook, or of what came after the last one.
+    """
+
+    on_phase: Callable[[str, str], None]
+    clock: Callable[[], float] = time.monotonic
+    hooks: list[HookTime] = field(default_factory=list)
+    running: tuple[str, str] | None = None
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    def __post_init__(self) -> None:
+        self.begun = self.started = self.clock()
+
+    def feed(self, line: str) -> None:
+        """Take one line without its end."""
+        start = HOOK_STARTS.search(line)
+        if start:
+            self.running = (start["phase"], start["hook"])
+            self.started = self.clock()
+            self.tail.clear()
+            self.on_phase(*self.running)
+            return
+        end = HOOK_ENDS.search(line)
+        if end and self.running and end["hook"] == self.running[1]:
+            now = self.clock()
+            self.hooks.append(HookTime(*self.running, self.started - self.begun, now - self.started))
+            self.running = None
+            self.tail.clear()
+            return
+        if line.strip() and not NOISE.match(line):
+            self.tail.append(line)
+
+
+def version() -> str:
+    """Version of diskimage-builder."""
+    return package_version("diskimage-builder")
+
+
+def expand(elements: Sequence[str], folder: Path) -> dict[str, Path]:
+    """All elements that a list of elements brings in: name -> folder, ours before diskimage-builder's own.
+
+    Raises:
+        InputError: an element is missing, or two provide the same thing.
+    """
+    search = f"{folder}:{paths.get_path('elements')}"
+    try:
+        return dict(sorted((name, Path(place)) for name, place in element_dependencies.get_elements(elements, search)))
+    except element_dependencies.MissingElementException as error:
+        raise InputError([f"elements {', '.join(elements)}: {error}"], "`mailimg list` shows the elements.") from error
+    except (element_dependencies.AlreadyProvidedException, element_dependencies.MissingOSException) as error:
+        raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
+
+
+def element_digests(elements: Sequence[str], folder: Path) -> dict[str, str]:
+    """Digest of each element that a list brings in."""
+    return {name: digest_folder(place, without=UNDECISIVE) for name, place in expand(elements, folder).items()}
+
+
+def build_tree(
+    elements: Sequence[str],
+    *,
+    tree: Path,
+    parent: Path | None,
+    elements_folder: Path,
+    work: Path,
+    cache: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    on_phase: Callable[[str, str], None],
+) -> list[HookTime]:
+    """Build one layer's tree.
+
+    Args:
+        elements: the layer's elements, the distribution's among them.
+        tree: where the finished tree goes; on the file system of `work`, must not exist.
+        parent: tree of the layer below; None bootstraps the distribution.
+        work: empty folder for the run.
+        cache: kept between runs: downloaded packages.
+        environment: what the elements read.
+        log: file for the whole output.
+        on_phase: told phase and hook when a hook starts.
+
+    Returns:
+        How long each hook took.
+
+    Raises:
+        StepError: the run failed; names element, phase and hook, and carries the last lines.
+    """
+    bin_folder = Path(sys.executable).parent
+    run_environment = {
+        **{name: os.environ[name] for name in PROXIES if name in os.environ},
+        **environment,
+        "PATH": f"{bin_folder}:{process.BASE_ENV['PATH']}",
+        "ELEMENTS_PATH": str(elements_folder),
+        "TMP_DIR": str(work),
+        "DIB_IMAGE_CACHE": str(cache),
+        "DIB_LOCKFILES": str(cache / "locks"),
+        "DIB_NO_TIMESTAMP": "1",
+        "MAILIMG_PARENT_TREE": str(parent) if parent else "",
+        "MAILIMG_TREE": str(tree),
+    }
+    command = [
+        str(bin_folder / "disk-image-create"),
+        "-n",  # no `base` element: what it brings is ours to choose
+        "--no-tmpfs",  # the finished tree is renamed into the store, which a tmpfs would forbid
+        "-t",
+        "raw",
+        "-o",
+        str(work / "no-image"),
+        "no-final-image",
+        *elements,
+    ]
+    reader = DibLog(on_phase)
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"# elements: {' '.join(elements)}\n")
+
+        def take(line: str) -> None:
+            stream.write(f"{time.monotonic() - reader.begun:8.2f} {line}\n")
+            stream.flush()
+            reader.feed(line)
+
+        status = process.stream(process.confine(command), what="run diskimage-builder", line=take, env=run_environment)
+    if status != 0 or not tree.is_dir():
+        raise failure(reader, status, expand(elements, elements_folder), log)
+    return reader.hooks
+
+
+def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path) -> StepError:
+    """The error that names the failing element and hook."""
+    hint = f"The whole output is in {log}"
+    if reader.running is None:
+        words = f"diskimage-builder ended with {process.exit_words(status)} outside of any hook"
+        return StepError(words, hint, tail=list(reader.tail))
+    phase, hook = reader.running
+    owner = next((name for name, place in elements.items() if (place / f"{phase}.d" / hook).exists()), "unknown")
+    message = f"element {owner}, hook {phase}.d/{hook} ended with {process.exit_words(status)}"
+    return StepError(message, hint, tail=list(reader.tail))

@@ -1,0 +1,299 @@
+"""A root tree becomes a disk: partition table, filesystem, boot loader, image format.
+
+No loop device, no device-mapper, no udev: the filesystem is populated by `mke2fs -d` at its offset in the file, the
+boot loader is written as bytes. So it runs in containers, and two builds never meet in /dev. The tree is only read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailimg import process
+from mailimg.bootloader import SECTOR, BootEntry, grub_config, install_bios, install_uefi, make_image
+from mailimg.errors import InputError, StepError
+
+MIB = 1024 * 1024
+ALIGN = MIB // SECTOR  # partitions start at whole MiB, as every current tool does
+ESP_SECTORS = 32 * ALIGN
+TAIL_SECTORS = ALIGN  # the backup GPT needs 33 sectors; a whole MiB keeps the filesystem's end aligned
+TIMEOUT = 1800.0  # seconds for one tool; the largest image took under 60
+
+# Partition type GUIDs: UEFI specification 2.10, table 5.7; GRUB manual, "BIOS installation"; Linux filesystem data.
+ESP_TYPE = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+BIOS_TYPE = "21686148-6449-6E6F-744E-656564454649"
+LINUX_TYPE = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+
+
+@dataclass(frozen=True)
+class DiskSpec:
+    """Everything that decides a disk besides the tree.
+
+    Args:
+        size_bytes: size of the disk; a multiple of 1 MiB.
+        table: `gpt` or `mbr`.
+        firmware: `bios`, `uefi` or both; `uefi` needs `gpt`.
+        features: mke2fs -O list that the distribution's own e2fsprogs understands.
+        root_uuid, disk_uuid, hash_seed: UUIDs; from the image's identity, so that the same input gives the same disk.
+        epoch: seconds since 1970 that stand for "now" in the filesystem.
+        cmdline: kernel arguments without `root=`.
+        kernel, initrd: absolute paths in the tree, links that the distribution keeps current.
+    """
+
+    size_bytes: int
+    table: str
+    firmware: tuple[str, ...]
+    features: str
+    root_uuid: str
+    disk_uuid: str
+    hash_seed: str
+    epoch: int
+    cmdline: str
+    kernel: str = "/vmlinuz"
+    initrd: str = "/initrd.img"
+
+    def problems(self) -> list[str]:
+        """What is wrong with the values, in words; empty when nothing is."""
+        found = []
+        if self.size_bytes % MIB:
+            found.append(f"disk: size {self.size_bytes} is not a multiple of 1 MiB")
+        if self.table not in ("gpt", "mbr"):
+            found.append(f"disk: table {self.table!r} is neither gpt nor mbr")
+        if not self.firmware or not set(self.firmware) <= {"bios", "uefi"}:
+            found.append(f"disk: firmware {list(self.firmware)} must be bios, uefi or both")
+        if "uefi" in self.firmware and self.table != "gpt":
+            found.append("disk: firmware uefi needs table gpt")
+        for name in ("kernel", "initrd"):
+            if not getattr(self, name).startswith("/"):
+                found.append(f"disk: {name} {getattr(self, name)!r} is not an absolute path")
+        return found
+
+    @property
+    def entry(self) -> BootEntry:
+        """What the boot loader starts on this disk."""
+        return BootEntry(self.root_uuid, self.kernel, self.initrd, self.cmdline)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition; `start` and `sectors` in sectors of 512 bytes, `kind` a GUID or an MBR type."""
+
+    name: str
+    kind: str
+    start: int
+    sectors: int
+    guid: str
+
+
+def layout(spec: DiskSpec) -> tuple[Partition, ...]:
+    """The partitions in order of place; root is last, so that growpart can grow it.
+
+    Raises:
+        InputError: the values of the spec contradict each other, or nothing is left for the root filesystem.
+    """
+    found = spec.problems()
+    if found:
+        raise InputError(found)
+    wanted: list[tuple[str, str, int]] = []
+    if spec.table == "gpt":
+        if "bios" in spec.firmware:
+            wanted.append(("bios", BIOS_TYPE, ALIGN))
+        if "uefi" in spec.firmware:
+            wanted.append(("esp", ESP_TYPE, ESP_SECTORS))
+    parts, start = [], ALIGN
+    for name, kind, sectors in wanted:
+        parts.append(Partition(name, kind, start, sectors, part_guid(spec, name)))
+        start += sectors
+    end = spec.size_bytes // SECTOR - (TAIL_SECTORS if spec.table == "gpt" else 0)
+    if end - start < 16 * ALIGN:
+        left = max(end - start, 0) * SECTOR
+        raise InputError([f"disk: {spec.size_bytes} bytes leave {left} for the root filesystem"])
+    kind = LINUX_TYPE if spec.table == "gpt" else "83"
+    parts.append(Partition("root", kind, start, end - start, part_guid(spec, "root")))
+    return tuple(parts)
+
+
+def part_guid(spec: DiskSpec, name: str) -> str:
+    """The partition's own GUID, derived from the disk's."""
+    return str(uuid.uuid5(uuid.UUID(spec.disk_uuid), name)).upper()
+
+
+def sfdisk_script(spec: DiskSpec) -> str:
+    """What sfdisk reads on its standard input."""
+    if spec.table == "gpt":
+        lines = ["label: gpt", f"label-id: {spec.disk_uuid.upper()}"]
+    else:
+        lines = ["label: dos", f"label-id: 0x{uuid.UUID(spec.disk_uuid).hex[:8]}"]
+    lines.append("unit: sectors")
+    for part in layout(spec):
+        words = [f"start={part.start}", f"size={part.sectors}", f"type={part.kind}"]
+        words += [f"uuid={part.guid}", f"name={part.name}"] if spec.table == "gpt" else ["bootable"]
+        lines.append(", ".join(words))
+    return "\n".join(lines) + "\n"
+
+
+def fstab(spec: DiskSpec) -> str:
+    """The text of /etc/fstab."""
+    return f"UUID={spec.root_uuid} / ext4 defaults,errors=remount-ro 0 1\n"
+
+
+def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str], None]) -> None:
+    """Write a bootable raw disk with the content of `tree` to `target`; the file is sparse.
+
+    Args:
+        tree: root tree; only read.
+        target: written under a temporary name beside it and renamed when whole.
+        report: gets one line a stage.
+
+    Raises:
+        InputError: the spec is contradictory.
+        StepError: the tree has no kernel, a tool failed, or the disk of the host is full.
+    """
+    parts = {part.name: part for part in layout(spec)}
+    for path in (spec.kernel, spec.initrd):
+        find_in_tree(tree, path)
+    scratches = tempfile.TemporaryDirectory(prefix=".mailimg-disk-", dir=target.parent)
+    with whole_or_absent(target) as raw, scratches as name:
+        scratch = Path(name)
+        with raw.open("wb") as file:
+            file.truncate(spec.size_bytes)
+        process.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", raw], what="write the partition table",
+                    stdin=sfdisk_script(spec).encode(), timeout=TIMEOUT)
+        started = time.monotonic()
+        make_root(tree, spec, parts["root"], raw, scratch)
+        report(f"root filesystem: {time.monotonic() - started:.1f} s")
+        if "bios" in spec.firmware:
+            core = scratch / "core.img"
+            make_image("i386-pc", spec.root_uuid, core, scratch)
+            # MBR disks have no partition for core.img: it stands in the gap between the table and the first MiB.
+            lba, room = (parts["bios"].start, parts["bios"].sectors) if spec.table == "gpt" else (1, ALIGN - 1)
+            install_bios(raw, core, lba, room)
+            report("boot loader for BIOS")
+        if "uefi" in spec.firmware:
+            esp = parts["esp"]
+            volume = uuid.UUID(esp.guid).hex[:8]
+            install_uefi(raw, spec.root_uuid, esp.start, esp.sectors, volume, spec.epoch, scratch)
+            report("boot loader for UEFI")
+
+
+def make_root(tree: Path, spec: DiskSpec, part: Partition, raw: Path, scratch: Path) -> None:
+    """Make and fill the root filesystem inside `raw`.
+
+    The files of the disk (grub.cfg, fstab) are laid over the tree by a read-only overlay in a mount namespace of its
+    own: the tree may be a layer that other images share.
+    """
+    for name in ("extra", "tree", "merged"):
+        (scratch / name).mkdir()
+    files = {"boot/grub/grub.cfg": grub_config(spec.entry), "etc/fstab": fstab(spec)}
+    lay_extra(tree, scratch / "extra", files, spec.epoch)
+    extended = [f"offset={part.start * SECTOR}", f"hash_seed={spec.hash_seed}", "root_owner=0:0",
+                "lazy_itable_init=1", "lazy_journal_init=1"]
+    mke2fs = [
+        "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-L", "root", "-O", spec.features, "-U", spec.root_uuid,
+        "-E", ",".join(extended), "-d", "merged", str(raw.absolute()), f"{part.sectors // 2}k",
+    ]
+    # Relative names: a colon or comma in a path would end an option of overlayfs.
+    script = 'mount --bind "$1" tree; mount -t overlay -o ro,lowerdir=extra:tree overlay merged; shift; exec "$@"'
+    process.run(process.confine(["sh", "-eu", "-c", script, "sh", str(tree.absolute()), *mke2fs]),
+                what="make the root filesystem", cwd=scratch, timeout=TIMEOUT,
+                env={"E2FSPROGS_FAKE_TIME": str(spec.epoch), "SOURCE_DATE_EPOCH": str(spec.epoch)})
+
+
+def lay_extra(tree: Path, extra: Path, files: dict[str, str], epoch: int) -> None:
+    """Write `files` below `extra`; directories take mode, owner and times of the tree's own, where it has them."""
+    for name, text in files.items():
+        path = extra / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o644)
+        os.utime(path, (epoch, epoch))
+    directories = {extra / parent for name in files for parent in Path(name).parents}
+    for directory in sorted(directories, reverse=True):
+        original = tree / directory.relative_to(extra)
+        if original.is_dir():
+            owner = original.stat()
+            os.chown(directory, owner.st_uid, owner.st_gid)
+            shutil.copystat(original, directory)
+        else:
+            directory.chmod(0o755)
+            os.utime(directory, (epoch, epoch))
+
+
+def convert(raw: Path, target: Path, *, form: str = "qcow2", compress: str = "zlib") -> None:
+    """Turn a raw disk into what is shipped.
+
+    Args:
+        form: `qcow2` or `raw`.
+        compress: `zlib` (every QEMU reads it), `zstd` (QEMU from 5.1 on) or `none`; raw takes only `none`.
+
+    Raises:
+        InputError: the combination does not exist.
+        StepError: qemu-img failed, the host's disk is full, or the check of the result found something.
+    """
+    if (form, compress) not in {("raw", "none"), ("qcow2", "none"), ("qcow2", "zlib"), ("qcow2", "zstd")}:
+        raise InputError([f"image: format {form} with compression {compress} does not exist"])
+    options: list[str] = []
+    if form == "qcow2":
+        options = ["-o", f"compat=1.1,lazy_refcounts=off,compression_type={'zstd' if compress == 'zstd' else 'zlib'}"]
+        options += ["-c"] if compress != "none" else []
+    with whole_or_absent(target) as part:
+        threads = str(min(16, os.cpu_count() or 1))
+        process.run(["qemu-img", "convert", "-f", "raw", "-O", form, "-m", threads, *options, raw, part],
+                    what="write the image", timeout=TIMEOUT)
+        if form == "qcow2":
+            process.run(["qemu-img", "check", "-q", "-f", "qcow2", part], what="check the image", timeout=TIMEOUT)
+
+
+@contextmanager
+def whole_or_absent(target: Path) -> Iterator[Path]:
+    """A temporary name beside `target` that becomes `target` at the end of the block, or vanishes."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(target)
+    except StepError as error:
+        if any("No space left on device" in line for line in error.tail):
+            raise StepError(f"{error.message}: no space left in {target.parent}",
+                            "Free some space there, or name another directory.", error.tail) from error
+        raise
+    except OSError as error:
+        hint = "Look at the space and the rights of its directory."
+        raise StepError(f"write {target}: {error.strerror}", hint) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def find_in_tree(tree: Path, path: str) -> Path:
+    """The file that `path` names inside `tree`; links are followed as the booted system would, not out of the tree.
+
+    Raises:
+        StepError: there is no such file.
+    """
+    current, todo = tree, [part for part in Path(path).parts if part != "/"]
+    for _ in range(64):
+        if not todo:
+            break
+        name, *todo = todo
+        if name == "..":
+            current = current.parent if current != tree else tree
+            continue
+        step = current / name
+        if step.is_symlink():
+            goal = step.readlink()
+            if goal.is_absolute():
+                current = tree
+            todo = [part for part in goal.parts if part != "/"] + todo
+        else:
+            current = step
+    if todo or not current.is_file():
+        raise StepError(f"{path}: not a file in {tree}", "The distribution's element must leave this kernel link.")
+    return current

@@ -1,0 +1,103 @@
+"""What is known of an image, beside the image: a JSON file that every later command reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mailimg.errors import InputError
+from mailimg.identity import digest_file
+from mailimg.packages import Package
+from mailimg.plan import ImagePlan
+
+SCHEMA = 1
+
+
+def manifest_path(image: Path) -> Path:
+    """Where an image's manifest lies."""
+    return image.with_name(f"{image.name}.manifest.json")
+
+
+def describe(
+    plan: ImagePlan,
+    image: Path,
+    *,
+    packages: Sequence[Package],
+    tree_bytes: int,
+    role: Mapping[str, Any],
+    os_facts: Mapping[str, str],
+    seconds: Mapping[str, float],
+    version: str,
+) -> dict[str, Any]:
+    """The manifest of a finished image.
+
+    Args:
+        tree_bytes: size of the root tree's files.
+        role: what `mailimg verify` needs to know: listeners, ports, scenarios.
+        seconds: how long each stage of this build took.
+    """
+    return {
+        "schema": SCHEMA,
+        "role": plan.role,
+        "distro": plan.distro,
+        "os": dict(os_facts),
+        "identity": plan.identity,
+        "version": version,
+        "image": {
+            "file": image.name,
+            "format": plan.form,
+            "compress": plan.compress,
+            "bytes": image.stat().st_size,
+            "virtual_bytes": plan.size_bytes,
+            "tree_bytes": tree_bytes,
+            "sha256": digest_file(image),
+        },
+        "layers": [
+            {
+                "name": layer.name,
+                "identity": layer.identity,
+                "elements": list(layer.elements),
+                "inputs": dict(layer.inputs),
+            }
+            for layer in plan.layers
+        ],
+        "contract": dict(role),
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "packages": [asdict(package) for package in packages],
+        "verify": None,
+    }
+
+
+def read(image: Path) -> dict[str, Any]:
+    """The manifest of an image.
+
+    Raises:
+        InputError: there is none, or it is not one.
+    """
+    path = manifest_path(image)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = f"{image}: has no manifest {path.name} beside it"
+        raise InputError([problem], "Build it with `mailimg build`.") from None
+    except (OSError, ValueError) as error:
+        raise InputError([f"{path}: cannot be read: {error}"], "Build the image again.") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError([f"{path}: is no manifest of schema {SCHEMA}"], "Build the image again.")
+    return document
+
+
+def write(image: Path, document: Mapping[str, Any]) -> None:
+    """Write the manifest, whole or not at all."""
+    path = manifest_path(image)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(document, stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)

@@ -1,0 +1,84 @@
+"""The builder's half of the contract: role and distribution resolved into `/etc/mailimg/role.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, TemplateError
+
+from mailimg import documents
+from mailimg.errors import InputError
+from mailimg.roles import Distro, Role
+
+SCHEMA = 1
+
+
+def role_document(role: Role, distro: Distro, *, identity: str, version: str) -> dict[str, Any]:
+    """What the agent will know of its image.
+
+    Args:
+        identity: of the image's last layer, 64 hex digits.
+        version: of mailimg.
+
+    Raises:
+        InputError: a daemon that the distribution does not describe, a path that does not resolve.
+    """
+    problems: list[str] = []
+    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - paths, not HTML
+
+    def resolve(text: str, place: str) -> str:
+        try:
+            return environment.from_string(text).render(distro.daemons)
+        except TemplateError as error:
+            problems.append(f"{role.shown}: {place}: {text!r} does not resolve with {distro.shown}: {error.message}")
+            return text
+
+    services = []
+    for index, name in enumerate(role.services):
+        unit = distro.daemons.get(name, {}).get("unit")
+        if unit is None:
+            hint = documents.nearest(name, distro.daemons)
+            problems.append(f"{role.shown}: services[{index}]: {distro.shown} has no daemons.{name}.unit{hint}")
+            continue
+        services.append({"name": name, "unit": unit})
+
+    files = []
+    for index, file in enumerate(role.files):
+        place = f"files[{index}]"
+        service = file.get("service")
+        if service is not None and service not in role.services:
+            hint = documents.nearest(service, role.services)
+            problems.append(f"{role.shown}: {place}.service: {service!r} is not among the role's services{hint}")
+        files.append({
+            "template": file["template"],
+            "path": resolve(file["path"], f"{place}.path"),
+            "owner": resolve(file.get("owner", "root"), f"{place}.owner"),
+            "group": resolve(file.get("group", "root"), f"{place}.group"),
+            "mode": file.get("mode", "0644"),
+            "service": service,
+            "secret": file.get("secret", False),
+        })
+
+    health = []
+    for index, check in enumerate(role.health):
+        resolved = dict(check)
+        if "path" in resolved:
+            resolved["path"] = resolve(resolved["path"], f"health[{index}].path")
+        health.append(resolved)
+
+    if problems:
+        raise InputError(problems)
+    return {
+        "schema": SCHEMA,
+        "role": role.name,
+        "distro": distro.name,
+        "identity": identity,
+        "version": version,
+        "site": list(role.site),
+        "parameters": {name: dict(parameter) for name, parameter in role.parameters.items()},
+        "facts": {name: dict(facts) for name, facts in distro.daemons.items()},
+        "services": services,
+        "files": files,
+        "ports": [dict(port) for port in role.ports],
+        "health": health,
+    }

@@ -1,0 +1,206 @@
+"""Roles, distributions and images as they stand in their folders: found by listing, checked, turned into values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mailimg import documents
+from mailimg.errors import InputError
+from mailimg.resources import Resources
+
+ELEMENT_PREFIX = "distro-"
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A named cut in a role's list of elements; roles with equal cuts share the layer."""
+
+    name: str
+    elements: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Role:
+    """`roles/<name>/role.yaml`; the keys are explained in docs/contract.md."""
+
+    name: str
+    summary: str
+    layers: tuple[LayerSpec, ...]
+    site: tuple[str, ...]
+    parameters: Mapping[str, Mapping[str, Any]]
+    services: tuple[str, ...]
+    files: tuple[Mapping[str, Any], ...]
+    ports: tuple[Mapping[str, Any], ...]
+    listeners: tuple[int, ...]
+    health: tuple[Mapping[str, Any], ...]
+    verify: tuple[str, ...]
+    folder: Path
+
+    @property
+    def shown(self) -> str:
+        """How messages name the file."""
+        return f"roles/{self.name}/role.yaml"
+
+
+@dataclass(frozen=True)
+class Distro:
+    """`elements/distro-<name>/distro.yaml`; the keys are explained in docs/contract.md."""
+
+    name: str
+    summary: str
+    os: Mapping[str, str]
+    element: str
+    packages: Mapping[str, Any]
+    disk: Mapping[str, Any]
+    cmdline: str
+    python: str
+    daemons: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def shown(self) -> str:
+        """How messages name the file."""
+        return f"elements/{ELEMENT_PREFIX}{self.name}/distro.yaml"
+
+
+@dataclass(frozen=True)
+class Image:
+    """`images/<role>.yaml`: what ships.
+
+    Attributes:
+        disk_gib: virtual size of the disk in GiB; the root file system grows to the flavor's disk at first boot.
+        min_ram_mib: smallest flavor's memory in MiB.
+        properties: Glance properties beyond those that the builder knows itself.
+    """
+
+    role: str
+    disk_gib: int
+    min_ram_mib: int
+    properties: Mapping[str, Any]
+
+
+def role_names(resources: Resources) -> list[str]:
+    """Names of all roles, sorted."""
+    return sorted(path.parent.name for path in resources.roles.glob("*/role.yaml"))
+
+
+def distro_names(resources: Resources) -> list[str]:
+    """Names of all distributions that have an element, sorted."""
+    found = resources.elements.glob(f"{ELEMENT_PREFIX}*/distro.yaml")
+    return sorted(path.parent.name[len(ELEMENT_PREFIX) :] for path in found)
+
+
+def load_role(resources: Resources, name: str) -> Role:
+    """Read and check one role.
+
+    Raises:
+        InputError: no such role (with the nearest name), or everything that is wrong in its file.
+    """
+    known = role_names(resources)
+    if name not in known:
+        raise InputError(
+            [f"unknown role {name!r}{documents.nearest(name, known)}"], f"Roles: {', '.join(known)} (`mailimg list`)."
+        )
+    folder = resources.roles / name
+    shown = f"roles/{name}/role.yaml"
+    document = documents.load(folder / "role.yaml", "role", shown)
+    problems = []
+    if document["role"] != name:
+        problems.append(f"{shown}: role: is {document['role']!r}, but the folder is called {name!r}")
+    for index, file in enumerate(document["files"]):
+        if not (folder / "templates" / file["template"]).is_file():
+            missing = f"roles/{name}/templates/{file['template']}"
+            problems.append(f"{shown}: files[{index}].template: {missing} does not exist")
+    for key, parameter in document.get("parameters", {}).items():
+        if not matches(parameter["default"], parameter["type"]):
+            wrong = f"{parameter['default']!r} is not of type {parameter['type']}"
+            problems.append(f"{shown}: parameters.{key}.default: {wrong}")
+    if problems:
+        raise InputError(problems)
+    return Role(
+        name=name,
+        summary=document["summary"],
+        layers=tuple(LayerSpec(layer["name"], tuple(layer["elements"])) for layer in document["layers"]),
+        site=tuple(document["site"]),
+        parameters=document.get("parameters", {}),
+        services=tuple(document["services"]),
+        files=tuple(document["files"]),
+        ports=tuple(document["ports"]),
+        listeners=tuple(document["listeners"]),
+        health=tuple(document["health"]),
+        verify=tuple(document["verify"]),
+        folder=folder,
+    )
+
+
+def load_distro(resources: Resources, name: str) -> Distro:
+    """Read and check one distribution.
+
+    Raises:
+        InputError: it has no element (with the nearest name), or everything that is wrong in its file.
+    """
+    known = distro_names(resources)
+    if name not in known:
+        raise InputError(
+            [f"distribution {name!r} has no element in this release{documents.nearest(name, known)}"],
+            f"Choose one with --distro: {', '.join(known)} (`mailimg list`).",
+        )
+    shown = f"elements/{ELEMENT_PREFIX}{name}/distro.yaml"
+    document = documents.load(resources.elements / f"{ELEMENT_PREFIX}{name}" / "distro.yaml", "distro", shown)
+    if document["distro"] != name:
+        raise InputError([f"{shown}: distro: is {document['distro']!r}, but the folder says {name!r}"])
+    return Distro(
+        name=name,
+        summary=document["summary"],
+        os=document["os"],
+        element=document["element"],
+        packages=document["packages"],
+        disk=document["disk"],
+        cmdline=document["kernel"]["cmdline"],
+        python=document["python"],
+        daemons=document["daemons"],
+    )
+
+
+def load_image(resources: Resources, role: str) -> Image:
+    """Read and check what ships for a role.
+
+    Raises:
+        InputError: everything that is wrong in the file, or that there is none.
+    """
+    shown = f"images/{role}.yaml"
+    document = documents.load(resources.images / f"{role}.yaml", "image", shown)
+    if document["role"] != role:
+        raise InputError([f"{shown}: role: is {document['role']!r}, but the file is called {role!r}"])
+    return Image(role, document["disk_gib"], document["min_ram_mib"], document.get("properties", {}))
+
+
+def collect(loaders: list[Callable[[], object]]) -> None:
+    """Run all loaders and raise the problems of all of them at once."""
+    problems: list[str] = []
+    hints: list[str] = []
+    for loader in loaders:
+        try:
+            loader()
+        except InputError as error:
+            problems.extend(error.problems)
+            if error.hint and error.hint not in hints:
+                hints.append(error.hint)
+    if problems:
+        raise InputError(problems, "\n".join(hints))
+
+
+def matches(value: object, kind: str) -> bool:
+    """Whether a default has the JSON Schema type that its parameter names."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "integer": (int,),
+        "number": (int, float),
+        "string": (str,),
+        "boolean": (bool,),
+        "array": (list,),
+    }
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, kinds[kind])

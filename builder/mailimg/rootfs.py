@@ -1,0 +1,103 @@
+"""Builds the layers of a plan that the store does not hold yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from mailimg import dib
+from mailimg.plan import ImagePlan, Inputs, Layer
+from mailimg.progress import Task
+from mailimg.resources import Resources
+from mailimg.store import Store, StoredLayer
+
+
+def build_layers(
+    plan: ImagePlan, inputs: Inputs, resources: Resources, store: Store, task: Task, *, slot: int = 0
+) -> tuple[StoredLayer, list[str]]:
+    """Bring all layers of an image into the store.
+
+    Args:
+        slot: number of the package cache to use; two builds at once must not share one, since apt locks it.
+
+    Returns:
+        The last layer, and the names of those that had to be built.
+
+    Raises:
+        StepError: a layer failed; names element and hook.
+    """
+    built = []
+    parent: StoredLayer | None = None
+    for layer in plan.layers:
+        with store.lock(layer.identity):
+            stored = store.get(layer.identity)
+            if stored is None:
+                stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
+                built.append(layer.name)
+        parent = stored
+    assert parent is not None  # noqa: S101 - a plan has at least the distribution's layer
+    return parent, built
+
+
+def build_layer(
+    layer: Layer,
+    parent: StoredLayer | None,
+    plan: ImagePlan,
+    inputs: Inputs,
+    resources: Resources,
+    store: Store,
+    task: Task,
+    slot: int,
+) -> StoredLayer:
+    """Build one layer; the caller holds its lock."""
+    task.update(f"layer {layer.name}")
+    log = store.root / "logs" / f"{layer.name}-{layer.identity[:12]}.log"
+    log.unlink(missing_ok=True)
+    begun = time.monotonic()
+    with store.work() as work:
+        environment: Mapping[str, str] = inputs.environment
+        if layer.role is not None:
+            stage_role(work / "role", layer, resources, inputs)
+            environment = {
+                **environment,
+                "MAILIMG_ROLE": str(work / "role"),
+                "MAILIMG_FIRSTBOOT": str(resources.firstboot),
+            }
+        (work / "dib").mkdir()
+        hooks = dib.build_tree(
+            layer.elements,
+            tree=work / "tree",
+            parent=parent.tree if parent else None,
+            elements_folder=resources.elements,
+            work=work / "dib",
+            cache=store.root / "cache" / f"slot-{slot}",
+            environment=environment,
+            log=log,
+            on_phase=lambda phase, hook: task.update(f"layer {layer.name}, {phase}: {hook}"),
+        )
+        facts = {
+            "schema": 1,
+            "name": layer.name,
+            "distro": plan.distro,
+            "identity": layer.identity,
+            "parent": layer.parent,
+            "elements": list(layer.elements),
+            "inputs": dict(layer.inputs),
+            "seconds": round(time.monotonic() - begun, 2),
+            "hooks": [asdict(hook) for hook in hooks],
+        }
+        return store.put(layer.identity, work / "tree", facts)
+
+
+def stage_role(folder: Path, layer: Layer, resources: Resources, inputs: Inputs) -> None:
+    """Put role.json and templates where element mailimg-role takes them from."""
+    assert layer.role is not None  # noqa: S101 - the caller asked
+    document = {**inputs.role_documents[layer.role], "identity": layer.identity, "version": package_version("mailimg")}
+    folder.mkdir()
+    (folder / "role.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    shutil.copytree(resources.roles / layer.role / "templates", folder / "templates")

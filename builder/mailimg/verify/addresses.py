@@ -1,0 +1,32 @@
+"""The little world of a verification: who has which address and name.
+
+The server network is 10.90.0.0/24. The senders stand outside of it, in the networks of RFC 5737 and RFC 3849 that
+documentation may use, because an MX must treat the Internet otherwise than its own network.
+"""
+
+from __future__ import annotations
+
+DOMAIN = "example.org"
+CLOUD_DOMAIN = "cloud.example.org"
+BASE_DN = "dc=example,dc=org"
+READER_DN = f"cn=reader,{BASE_DN}"
+
+NETWORK4 = "10.90.0.0/24"
+HOST4 = "10.90.0.1"  # gateway, directory, DNS and delivery layer in one
+HOST6 = "fd00:90::1"
+NODE4 = "10.90.0.10"
+NODE6 = "fd00:90::10"
+NODE_MAC = "52:54:00:5a:00:10"
+NODE_NAME = "node-1"
+INSTANCE = "5f2d8a51-7f6b-4c1c-9a1e-0c5a90000010"
+
+SENDER4 = "198.51.100.25"
+SENDER6 = "2001:db8:25::25"
+SENDER_NAME = "mail.sender.example"
+SENDER_DOMAIN = "sender.example"  # SPF: passes from SENDER4 and SENDER6
+FORGED_DOMAIN = "forged.example"  # SPF: -all
+FOREIGN_DOMAIN = "elsewhere.example"  # a domain that is not ours, with an MX
+
+DIRECTORY_NAME = f"directory.{CLOUD_DOMAIN}"
+DELIVERY_NAME = f"delivery.{CLOUD_DOMAIN}"
+DELIVERY_PORT = 10025

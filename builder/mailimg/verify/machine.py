@@ -1,0 +1,129 @@
+"""The node itself: a QEMU guest of an image, or a container of a root tree; neither changes what it boots."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from mailimg import process
+from mailimg.errors import InputError, StepError
+from mailimg.verify import addresses as at
+from mailimg.verify.daemon import Daemon
+from mailimg.verify.network import INSIDE, PORT
+
+# Both names of the firmware's files that distributions use: code (read only) and an empty variable store.
+OVMF = (
+    (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
+    (Path("/usr/share/edk2/ovmf/OVMF_CODE.fd"), Path("/usr/share/edk2/ovmf/OVMF_VARS.fd")),
+)
+GROWTH = 1 << 30  # bytes by which the guest's disk is larger than the image, as a flavor's disk usually is
+
+
+def acceleration(wanted: str, cpuinfo: str, kvm_usable: bool) -> str:
+    """Which accelerator to use: `kvm` or `tcg`.
+
+    KVM inside a virtual machine may exist and still start no kernel, which shows only as silence; there it is used
+    only when it is asked for.
+
+    Raises:
+        InputError: `kvm` is wanted and not there, or the word is unknown.
+    """
+    if wanted not in ("auto", "kvm", "tcg"):
+        raise InputError([f"acceleration {wanted!r} is none of auto, kvm, tcg"])
+    if wanted == "kvm" and not kvm_usable:
+        raise InputError(["acceleration kvm: /dev/kvm cannot be opened"])
+    nested = any("hypervisor" in line.split() for line in cpuinfo.splitlines() if line.startswith("flags"))
+    if wanted == "kvm" or (wanted == "auto" and kvm_usable and not nested):
+        return "kvm"
+    return "tcg"
+
+
+class Guest(Daemon):
+    """An image under QEMU, on a throw-away overlay."""
+
+    def __init__(self, folder: Path, image: Path, seed: Path, *, firmware: str, accel: str, memory_mib: int) -> None:
+        super().__init__("qemu", folder)
+        folder.mkdir()
+        self.console = folder / "console"
+        self.accel = acceleration(accel, Path("/proc/cpuinfo").read_text(), os.access("/dev/kvm", os.R_OK | os.W_OK))
+        self.description = f"qemu/{self.accel}/{firmware}"
+        told = process.run(["qemu-img", "info", "--output=json", image], what=f"read {image}", timeout=60)
+        info = json.loads(told.stdout)
+        overlay = folder / "overlay.qcow2"
+        process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", info["format"], "-b", image.absolute(), overlay,
+                     str(info["virtual-size"] + GROWTH)], what="make the overlay", timeout=60)
+        self.argv = [
+            "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-machine", f"q35,accel={self.accel}",
+            "-cpu", "host" if self.accel == "kvm" else "max", "-m", str(memory_mib), "-smp", "2",
+            "-display", "none", "-serial", f"file:{self.console}",
+            "-drive", f"if=virtio,format=qcow2,cache=unsafe,file={_escape(overlay)}",
+            "-drive", f"if=virtio,format=raw,readonly=on,file={_escape(seed)}",
+            "-netdev", f"tap,id=net0,ifname={PORT},script=no,downscript=no",
+            "-device", f"virtio-net-pci,netdev=net0,mac={at.NODE_MAC},romfile=",
+            "-device", "virtio-rng-pci",
+            # cloud-init knows an OpenStack instance by these.
+            "-smbios", f"type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova,uuid={at.INSTANCE}",
+        ]
+        if firmware == "uefi":
+            code, variables = _ovmf()
+            own = folder / "variables.fd"
+            own.write_bytes(variables.read_bytes())
+            self.argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_escape(code)}",
+                          "-drive", f"if=pflash,format=raw,unit=1,file={_escape(own)}"]
+
+    def start(self) -> None:
+        """Power on."""
+        self.launch(self.argv)
+
+
+class Container(Daemon):
+    """A root tree under systemd-nspawn; what it writes goes to memory and vanishes."""
+
+    description = "nspawn"
+
+    def __init__(self, folder: Path, tree: Path, seed: Path) -> None:
+        super().__init__("nspawn", folder)
+        folder.mkdir()
+        self.console = folder / "console"
+        self.argv = [
+            "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={tree.absolute()}",
+            "--volatile=overlay", f"--machine={at.NODE_NAME}", f"--uuid={at.INSTANCE}",
+            f"--bind-ro={_colons(seed)}:/var/lib/cloud/seed/config_drive",
+            f"--network-interface={INSIDE}", "--boot", "--console=read-only",
+        ]
+
+    def start(self) -> None:
+        """Power on."""
+        # nspawn asks udev for the interface when /sys is writable; this /sys shows the interfaces of another
+        # namespace. A fresh one would hide the cgroups. Only this mount namespace sees the change.
+        process.run(["mount", "-o", "remount,bind,ro", "/sys"], what="prepare the container", timeout=20)
+        with self.console.open("ab") as console, self.log.open("ab") as log:
+            self.process = process.start(self.argv, what="start the container", stdout=console, stderr=log)
+
+
+def exited(node: Guest | Container) -> str:
+    """How the node's program ended, or an empty string while it runs."""
+    running: subprocess.Popen[bytes] | None = node.process
+    if running is None or running.poll() is None:
+        return ""
+    return process.exit_words(running.returncode)
+
+
+def _ovmf() -> tuple[Path, Path]:
+    for pair in OVMF:
+        if all(path.is_file() for path in pair):
+            return pair
+    raise StepError("boot by UEFI: the firmware OVMF is not installed", "Install the package ovmf.")
+
+
+def _escape(path: Path) -> str:
+    """A path as a value in QEMU's option syntax."""
+    return str(path.absolute()).replace(",", ",,")
+
+
+def _colons(path: Path) -> str:
+    """A path in nspawn's bind syntax."""
+    return str(path.absolute()).replace("\\", "\\\\").replace(":", "\\:")

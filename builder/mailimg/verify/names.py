@@ -1,0 +1,43 @@
+"""DNS of a verification: dnsmasq with the few names there are; everything else does not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mailimg.verify import addresses as at
+from mailimg.verify.daemon import Daemon, until_port
+
+
+def config(log: Path) -> str:
+    """The text of dnsmasq's configuration."""
+    lines = [
+        "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
+        f"listen-address={at.HOST4},{at.HOST6}",
+        "local=/#/",  # nothing is forwarded: NXDOMAIN
+        "log-queries", f"log-facility={log}",
+        f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
+        f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
+        f"host-record={at.DELIVERY_NAME},{at.HOST4}",
+        f"host-record={at.SENDER_NAME},{at.SENDER4},{at.SENDER6}",
+        f"mx-host={at.DOMAIN},{at.NODE_NAME}.{at.CLOUD_DOMAIN},10",
+    ]
+    for domain in (at.SENDER_DOMAIN, at.FORGED_DOMAIN, at.FOREIGN_DOMAIN):
+        lines.append(f"mx-host={domain},{at.SENDER_NAME},10")
+    lines.append(f'txt-record={at.SENDER_DOMAIN},"v=spf1 ip4:{at.SENDER4} ip6:{at.SENDER6} -all"')
+    lines.append(f'txt-record={at.FORGED_DOMAIN},"v=spf1 -all"')
+    return "\n".join(lines) + "\n"
+
+
+class Names(Daemon):
+    """dnsmasq on the bridge's addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("dnsmasq", folder)
+        folder.mkdir()
+        self.config = folder / "dnsmasq.conf"
+        self.config.write_text(config(folder / "queries"))
+
+    def start(self) -> None:
+        """Start and wait until it answers connections."""
+        self.launch(["dnsmasq", "--keep-in-foreground", f"--conf-file={self.config}"])
+        until_port(self, at.HOST4, 53)

@@ -1,0 +1,41 @@
+"""The network of a verification, in a network namespace that vanishes with it."""
+
+from __future__ import annotations
+
+from mailimg import process
+from mailimg.verify import addresses as at
+
+BRIDGE = "mailimg0"
+PORT = "node0"  # the bridge's end of the node's cable: a tap for QEMU, a veth for a container
+INSIDE = "eth0"  # the container's end
+
+
+def commands(backend: str) -> list[list[str]]:
+    """The `ip` commands that lay the network, in order."""
+    steps = [
+        "link set lo up",
+        f"link add {BRIDGE} type bridge",
+        f"addr add {at.HOST4}/24 dev {BRIDGE}",
+        # nodad: an address under duplicate detection cannot be bound for its first second.
+        f"addr add {at.HOST6}/64 dev {BRIDGE} nodad",
+        # The Internet: the node reaches these by its default route.
+        f"addr add {at.SENDER4}/32 dev {BRIDGE}",
+        f"addr add {at.SENDER6}/128 dev {BRIDGE} nodad",
+        f"link set {BRIDGE} up",
+    ]
+    if backend == "qemu":
+        steps.append(f"tuntap add {PORT} mode tap")
+    else:
+        steps.append(f"link add {PORT} type veth peer name {INSIDE} address {at.NODE_MAC}")
+    steps.append(f"link set {PORT} master {BRIDGE} up")
+    return [["ip", *step.split()] for step in steps]
+
+
+def lay(backend: str) -> None:
+    """Lay the network in the namespace this process is in.
+
+    Raises:
+        StepError: a command failed; outside of a namespace of its own the first one that clashes does.
+    """
+    for command in commands(backend):
+        process.run(command, what="lay the network of the verification", timeout=20)

@@ -1,0 +1,91 @@
+"""The config drive of a verification: what OpenStack would give the instance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mailimg import process
+from mailimg.verify import addresses as at
+
+LABEL = "config-2"
+
+
+def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, Any]) -> dict[str, Any]:
+    """The site document (docs/contract.md); `tuning` are parameters of the role."""
+    return {
+        "mailimg": 1,
+        "role": role,
+        "domains": [at.DOMAIN],
+        "cloud_domain": at.CLOUD_DOMAIN,
+        "networks": [at.NETWORK4],
+        "directory": {
+            "urls": [f"ldap://{at.DIRECTORY_NAME}"],
+            "base": at.BASE_DN,
+            "bind_dn": at.READER_DN,
+            "bind_password": f"literal:{bind_password}",
+            "tls": "starttls",
+            "ca": ca,
+        },
+        "delivery": {"host": at.DELIVERY_NAME, "port": at.DELIVERY_PORT},
+        # No time server and no mirror of virus signatures is within reach.
+        "time": {"servers": []},
+        "filter": {"dnsbl": [], "spf": {"reject_fail": True, "reject_softfail": False}, "freshclam": {"enabled": False}},
+        "tuning": {role: dict(tuning)} if tuning else {},
+    }
+
+
+def network_data() -> dict[str, Any]:
+    """network_data.json: one card with a fixed IPv4 and IPv6 address, default routes and DNS at the host."""
+    dns = {"type": "dns", "address": at.HOST4}
+    return {
+        "links": [{"id": "card0", "type": "phy", "ethernet_mac_address": at.NODE_MAC, "mtu": 1500,
+                   "vif_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000010"}],
+        "networks": [
+            {"id": "network0", "type": "ipv4", "link": "card0", "ip_address": at.NODE4, "netmask": "255.255.255.0",
+             "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": at.HOST4}],
+             "services": [dns], "network_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000004"},
+            {"id": "network1", "type": "ipv6", "link": "card0", "ip_address": at.NODE6,
+             "netmask": "ffff:ffff:ffff:ffff::",
+             "routes": [{"network": "::", "netmask": "::", "gateway": at.HOST6}],
+             "services": [], "network_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000006"},
+        ],
+        "services": [dns],
+    }
+
+
+def meta_data(public_key: str) -> dict[str, Any]:
+    """meta_data.json as Nova writes it."""
+    return {
+        "uuid": at.INSTANCE,
+        "name": at.NODE_NAME,
+        "hostname": at.NODE_NAME,
+        "public_keys": {"verify": public_key},
+        "keys": [{"name": "verify", "type": "ssh", "data": public_key}],
+        "meta": {},
+        "availability_zone": "nova",
+        "launch_index": 0,
+        "project_id": "5f2d8a517f6b4c1c9a1e0c5a90000001",
+    }
+
+
+def write(folder: Path, site: Mapping[str, Any], public_key: str) -> None:
+    """Write the files of a config drive below `folder`; readable by root only, because of the secrets."""
+    latest = folder / "openstack" / "latest"
+    latest.mkdir(parents=True)
+    folder.chmod(0o700)
+    (latest / "meta_data.json").write_text(json.dumps(meta_data(public_key)))
+    (latest / "network_data.json").write_text(json.dumps(network_data()))
+    (latest / "vendor_data.json").write_text("{}")
+    # The first key has to be `mailimg`: it marks a site document.
+    (latest / "user_data").write_text(yaml.safe_dump(dict(site), sort_keys=False))
+
+
+def write_iso(folder: Path, target: Path) -> None:
+    """Make the config drive's ISO 9660 file, by the program and with the options that Nova uses."""
+    process.run(["genisoimage", "-quiet", "-o", target, "-ldots", "-allow-lowercase", "-allow-multidot", "-l", "-J", "-r",
+                 "-V", LABEL, folder], what="make the config drive", timeout=60)

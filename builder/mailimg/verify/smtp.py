@@ -1,0 +1,83 @@
+"""An SMTP client that says exactly what it was answered, and from which address it asks."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailimg.verify import addresses as at
+
+SECONDS = 120.0  # for one answer; a policy service or a filter of an emulated node takes its time
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer that decided: the first that is not 2xx, or the last."""
+
+    stage: str
+    code: int
+    text: str
+
+    @property
+    def taken(self) -> bool:
+        """The server said yes to everything."""
+        return 200 <= self.code < 300
+
+    @property
+    def temporary(self) -> bool:
+        """The sender shall try again later."""
+        return 400 <= self.code < 500
+
+    @property
+    def refused(self) -> bool:
+        """The server said no for good."""
+        return 500 <= self.code < 600
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.code} {self.text}"
+
+
+@contextlib.contextmanager
+def session(address: str, source: str, name: str = at.SENDER_NAME) -> Iterator[smtplib.SMTP]:
+    """A greeted connection to port 25."""
+    with smtplib.SMTP(address, 25, local_hostname=name, timeout=SECONDS, source_address=(source, 0)) as client:
+        client.ehlo()
+        yield client
+
+
+def ask(address: str, source: str, sender: str, recipient: str) -> Reply:
+    """Whether a recipient would be taken; no message is sent."""
+    return deliver(address, source, sender, recipient, None)
+
+
+def deliver(address: str, source: str, sender: str, recipient: str, content: bytes | None) -> Reply:
+    """Send a message (or, without content, stop after the recipient).
+
+    Args:
+        address, source: of server and client.
+        content: with CRLF line ends.
+    """
+    try:
+        with session(address, source) as client:
+            options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
+            for stage, (code, text) in (
+                ("MAIL", client.mail(sender, options)),
+                ("RCPT", client.rcpt(recipient)),
+            ):
+                reply = Reply(stage, code, _text(text))
+                if not reply.taken:
+                    return reply
+            if content is None:
+                return reply
+            code, text = client.data(content)
+            return Reply("DATA", code, _text(text))
+    except smtplib.SMTPResponseException as error:
+        return Reply("session", error.smtp_code, _text(error.smtp_error))
+    except (OSError, smtplib.SMTPException) as error:
+        return Reply("session", 0, f"no conversation: {error}")
+
+
+def _text(text: bytes | str) -> str:
+    return (text if isinstance(text, str) else text.decode(errors="replace")).replace("\n", " / ")

@@ -1,0 +1,35 @@
+"""Programs of the host that a verification starts, with the Debian package of each (for `mailimg doctor`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+COMMON: Mapping[str, str] = {
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "slapd": "slapd",
+    "slapadd": "slapd",
+    "dnsmasq": "dnsmasq-base",
+}
+
+BACKENDS: Mapping[str, Mapping[str, str]] = {
+    "qemu": {
+        **COMMON,
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "genisoimage": "genisoimage",
+    },
+    "nspawn": {**COMMON, "systemd-nspawn": "systemd-container"},
+}
+
+# Programs that `mailimg.disk` starts; the modules of GRUB are looked up when they are needed.
+DISK: Mapping[str, str] = {
+    "sfdisk": "fdisk",
+    "mke2fs": "e2fsprogs",
+    "grub-mkimage": "grub-common",
+    "qemu-img": "qemu-utils",
+}
+DISK_UEFI: Mapping[str, str] = {"mkfs.vfat": "dosfstools", "mmd": "mtools", "mcopy": "mtools"}
