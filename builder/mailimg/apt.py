@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import http.client
 import re
 import urllib.parse
 import urllib.request
@@ -19,6 +20,7 @@ BUILD_SETTINGS = re.compile(
     r'^Acquire::((https?|ftp)::Proxy|Check-Valid-Until|Check-Date|Retries|https?::Timeout)\b.* ".*";$', re.IGNORECASE
 )
 TIMEOUT_SECONDS = 20
+MIRROR_HINT = "Check the network and this host's apt sources, or name another mirror with --mirror URL."
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,8 @@ def sources(suites: Sequence[str], component: str, mirror: str | None) -> AptSou
     Raises:
         InputError: the mirror is no URL, carries a password, or the host has no sources for a suite.
     """
-    if mirror is not None:
-        parts = urllib.parse.urlsplit(mirror)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError([f"--mirror {mirror!r} is not an http or https URL"])
+    if mirror is not None and not is_web_url(mirror):
+        raise InputError([f"--mirror {mirror!r} is not an http or https URL"])
     archives = from_mirror(mirror, suites, component) if mirror else host_archives(suites, component)
     missing = [suite for suite in suites if suite not in {archive.suite for archive in archives}]
     if missing:
@@ -110,12 +110,21 @@ def sources(suites: Sequence[str], component: str, mirror: str | None) -> AptSou
             "Name one with --mirror URL (the archive's root, which has dists/ below it).",
         )
     for archive in archives:
-        if urllib.parse.urlsplit(archive.url).password:
+        if "@" in urllib.parse.urlsplit(archive.url).netloc:
             raise InputError(
-                ["the package mirror's URL holds a password, which would stand in every image"],
+                ["the package mirror's URL holds a user name or password, which would stand in every image"],
                 "Use a mirror without one, or a proxy that adds it.",
             )
     return AptSources(archives, host_settings() if process.which("apt-config") else ())
+
+
+def is_web_url(text: str) -> bool:
+    """Whether a text is an http or https URL that can stand in sources.list."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
 
 
 @dataclass(frozen=True)
@@ -143,18 +152,25 @@ def fetch_index(archive: Archive) -> bytes:
     request = urllib.request.Request(url, headers={"Cache-Control": "no-cache"})  # noqa: S310 - http(s), checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read())
-    except OSError as error:
+            text = bytes(answer.read())
+    except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", error)
         raise StepError(
             f"cannot read the package index {url}: {why}",
-            "Check the network and this host's apt sources, or name another mirror with --mirror URL.",
+            MIRROR_HINT,
         ) from error
+    if not index_date(text):
+        # A portal or a proxy that answers everything with a page of its own.
+        raise StepError(f"{url} is no package index", MIRROR_HINT)
+    return text
 
 
 def index_date(text: bytes) -> int:
     """The `Date:` field of an InRelease file, seconds since 1970; 0 when it has none."""
     for line in text.decode(errors="replace").splitlines():
         if line.startswith("Date:"):
-            return int(email.utils.parsedate_to_datetime(line[5:].strip()).timestamp())
+            try:
+                return int(email.utils.parsedate_to_datetime(line[5:].strip()).timestamp())
+            except ValueError:
+                return 0
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from mailimg import disk, manifest, packages, process, rootfs
-from mailimg.errors import InputError, StepError
+from mailimg import disk, manifest, packages, process, rootfs, scratch
+from mailimg.errors import FULL_HINT, InputError, StepError, refused
 from mailimg.identity import digest_file
 from mailimg.plan import GIB, ImagePlan, Inputs
 from mailimg.progress import Display, Task
@@ -27,6 +26,8 @@ from mailimg.store import Store
 NEED_STORE_BYTES = 4 * GIB
 # The raw disk is sparse: what counts is the tree's size again, and the image.
 NEED_OUTPUT_BYTES = 2 * GIB
+# Of folders in the output folder, each of one running build.
+WORK_PREFIX = ".mailimg-work-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def build_images(
         StepError: a layer, disk or image failed; no file of that image is left half-written.
     """
     check_space(store, output)
+    process.stopped.clear()
     slots: SimpleQueue[int] = SimpleQueue()
     for number in range(jobs):
         slots.put(number)
@@ -97,35 +99,50 @@ def build_image(
     image = output / plan.file_name
     present = same_image(plan, image)
     if present is not None:
+        contract = verification_facts(role, distro, plan)
+        if present.get("contract") != contract:
+            # Decides no byte of the image, but what is verified: what was tested before is no longer the whole truth.
+            present = {**present, "contract": contract, "verify": None}
+            manifest.write(image, present)
         return Built(image, present, (), True, time.monotonic() - begun)
 
     layer, built = rootfs.build_layers(plan, inputs, resources, store, task, slot=slot)
-    layers_done = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=output, prefix=f".{plan.file_name}.") as scratch:
-        raw = Path(scratch) / "disk.raw"
-        task.update("disk")
-        disk.assemble(layer.tree, disk_spec(plan, distro), raw, report=lambda text: task.update(f"disk: {text}"))
-        disk_done = time.monotonic()
-        task.update(f"image: {plan.form}, {plan.compress}")
-        finished = Path(scratch) / plan.file_name
-        disk.convert(raw, finished, form=plan.form, compress=plan.compress)
-        image_done = time.monotonic()
-        task.update("manifest")
-        document = manifest.describe(
-            plan,
-            finished,
-            packages=packages.read_dpkg(layer.tree),
-            tree_bytes=tree_bytes(layer.tree),
-            role=verification_facts(role),
-            os_facts=distro.os,
-            seconds={"layers": layers_done - begun, "disk": disk_done - layers_done, "image": image_done - disk_done},
-            version=package_version("mailimg"),
-        )
-        # The old manifest would speak of the new image: it goes first.
-        manifest.manifest_path(image).unlink(missing_ok=True)
-        finished.replace(image)
-    manifest.write(image, document)
+    layers_seconds = time.monotonic() - begun
+    try:
+        with scratch.scratch(output, WORK_PREFIX) as work:
+            finished, seconds = make_image(plan, distro, layer.tree, work, task)
+            task.update("manifest")
+            document = manifest.describe(
+                plan,
+                finished,
+                packages=packages.read_dpkg(layer.tree),
+                tree_bytes=tree_bytes(layer.tree),
+                contract=verification_facts(role, distro, plan),
+                os_facts=distro.os,
+                seconds={"layers": layers_seconds, **seconds},
+                version=package_version("mailimg"),
+            )
+            manifest.write(finished, document)
+            # The old manifest would speak of the new image: it goes first.
+            manifest.manifest_path(image).unlink(missing_ok=True)
+            finished.replace(image)
+            manifest.manifest_path(finished).replace(manifest.manifest_path(image))
+    except OSError as error:
+        raise refused(f"make {image.name}", error, output) from error
     return Built(image, document, tuple(built), False, time.monotonic() - begun)
+
+
+def make_image(plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Task) -> tuple[Path, dict[str, float]]:
+    """The image file, made in `work`, and how many seconds each stage took."""
+    begun = time.monotonic()
+    raw = work / "disk.raw"
+    task.update("disk")
+    disk.assemble(tree, disk_spec(plan, distro), raw, report=lambda text: task.update(f"disk: {text}"))
+    disk_done = time.monotonic()
+    task.update(f"image: {plan.form}, {plan.compress}")
+    finished = work / plan.file_name
+    disk.convert(raw, finished, form=plan.form, compress=plan.compress)
+    return finished, {"disk": disk_done - begun, "image": time.monotonic() - disk_done}
 
 
 def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
@@ -155,11 +172,13 @@ def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:
     )
 
 
-def verification_facts(role: Role) -> dict[str, Any]:
-    """What `mailimg verify` has to know of the role, so that an image can be verified without the role's folder."""
+def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str, Any]:
+    """What `mailimg verify` has to know, so that an image can be verified without the role's folder."""
     return {
+        "login": distro.login,
+        "min_ram_mib": plan.min_ram_mib,
         "role": role.name,
-        "listeners": list(role.listeners),
+        "listeners": sorted({*distro.listeners, *role.listeners}),
         "ports": [dict(port) for port in role.ports],
         "verify": list(role.verify),
     }
@@ -180,11 +199,14 @@ def check_space(store: Store, output: Path) -> None:
     Raises:
         StepError: too little space; names place and need.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused("make the output folder", error, output) from error
     for place, need in ((store.root, NEED_STORE_BYTES), (output, NEED_OUTPUT_BYTES)):
         free = shutil.disk_usage(place).free
         if free < need:
             raise StepError(
                 f"{place}: {free / GIB:.1f} GiB free, a build needs {need / GIB:.0f} GiB",
-                "Free some space (`mailimg clean` removes old layers), or choose --store and --output elsewhere.",
+                FULL_HINT,
             )

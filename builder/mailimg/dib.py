@@ -19,7 +19,7 @@ from pathlib import Path
 from diskimage_builder import element_dependencies, paths
 
 from mailimg import process
-from mailimg.errors import InputError, StepError
+from mailimg.errors import FULL_HINT, InputError, StepError
 from mailimg.identity import digest_folder
 
 # Read by people, not by diskimage-builder: a change of them decides nothing.
@@ -29,6 +29,8 @@ UNDECISIVE = ("README.rst", "distro.yaml")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 TAIL_LINES = 20
+# strerror(ENOSPC) in the C locale that hooks run in.
+DISK_FULL = "No space left on device"
 HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
 # What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
 NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
@@ -54,6 +56,7 @@ class DibLog:
         clock: seconds; only differences count.
         hooks: the finished hooks.
         running: phase and hook that run now, or None.
+        full: some program said that its disk is full; the reason may have left `tail` when the run ends.
         tail: last lines of the running hook, or of what came after the last one.
     """
 
@@ -61,6 +64,7 @@ class DibLog:
     clock: Callable[[], float] = time.monotonic
     hooks: list[HookTime] = field(default_factory=list)
     running: tuple[str, str] | None = None
+    full: bool = False
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
     def __post_init__(self) -> None:
@@ -82,6 +86,7 @@ class DibLog:
             self.running = None
             self.tail.clear()
             return
+        self.full = self.full or DISK_FULL in line
         if line.strip() and not NOISE.match(line):
             self.tail.append(line)
 
@@ -176,13 +181,15 @@ def build_tree(
 
         status = process.stream(process.confine(command), what="run diskimage-builder", line=take, env=run_environment)
     if status != 0 or not tree.is_dir():
-        raise failure(reader, status, expand(elements, elements_folder), log)
+        raise failure(reader, status, expand(elements, elements_folder), log, work)
     return reader.hooks
 
 
-def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path) -> StepError:
-    """The error that names the failing element and hook."""
+def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path, work: Path) -> StepError:
+    """The error that names the failing element and hook, or the disk that is full."""
     hint = f"The whole output is in {log}"
+    if reader.full:
+        hint = f"The disk that holds {work} is full. {FULL_HINT}\n{hint}"
     if reader.running is None:
         words = f"diskimage-builder ended with {process.exit_words(status)} outside of any hook"
         return StepError(words, hint, tail=list(reader.tail))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
+from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI
 
 
 @dataclass(frozen=True)
@@ -22,22 +24,20 @@ BUILD_TOOLS = (
     Tool("sudo", "sudo", "build"),
     Tool("unshare", "util-linux", "build"),
     Tool("setpriv", "util-linux", "build"),
-    Tool("sfdisk", "fdisk", "build"),
     Tool("mmdebstrap", "mmdebstrap", "build"),
     Tool("apt-get", "apt", "build"),
     Tool("dpkg-query", "dpkg", "build"),
-    Tool("mke2fs", "e2fsprogs", "build"),
-    Tool("debugfs", "e2fsprogs", "build"),
-    Tool("grub-mkimage", "grub-common", "build"),
-    Tool("qemu-img", "qemu-utils", "build"),
-    Tool("mcopy", "mtools", "build"),
-    Tool("mkfs.vfat", "dosfstools", "build"),
 )
+TEST_TOOLS = (Tool("shellcheck", "shellcheck", "test"),)
 
 
 def all_tools() -> tuple[Tool, ...]:
-    """Every program that some command runs."""
-    return BUILD_TOOLS
+    """Every program that some command or the tests run."""
+    disk = [Tool(program, package, "build") for table in (DISK, DISK_UEFI) for program, package in table.items()]
+    verify = {
+        program: Tool(program, package, "verify") for table in BACKENDS.values() for program, package in table.items()
+    }
+    return (*BUILD_TOOLS, *disk, *verify.values(), *TEST_TOOLS)
 
 
 def absent(purpose: str | None = None) -> list[Tool]:
@@ -45,6 +45,22 @@ def absent(purpose: str | None = None) -> list[Tool]:
     return [
         tool for tool in all_tools() if purpose in (None, tool.purpose) and process.which(tool.program) is None
     ]
+
+
+def install(tools: list[Tool]) -> None:
+    """Install the packages of missing programs, without what they merely recommend.
+
+    Raises:
+        StepError: apt failed.
+    """
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    process.run(["apt-get", "update"], what="read the package lists", env=environment, timeout=600)
+    packages = sorted({tool.package for tool in tools})
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    process.run(command, what="install packages", env=environment, timeout=1800)
+    if "slapd" in packages and Path("/run/systemd/system").is_dir():
+        # Only the program is wanted, for throw-away directories; its service would listen on this host.
+        process.run(["systemctl", "disable", "--now", "slapd.service"], what="stop the packaged slapd", timeout=60)
 
 
 def install_command(tools: list[Tool]) -> str:

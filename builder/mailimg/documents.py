@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft7Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
 
 from mailimg.errors import InputError
 
 SCHEMAS = Path(__file__).parent / "schemas"
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """A key that stands twice is an error: the first value would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key if isinstance(key, str) else None)
+        return super().construct_mapping(node, deep=deep)
 
 
 def load(path: Path, schema: str, shown: str) -> dict[str, Any]:
@@ -33,9 +46,12 @@ def load(path: Path, schema: str, shown: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError([f"{shown}: cannot be read: {reason(error)}"]) from error
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise InputError([f"{shown}: {yaml_words(error)}"]) from error
+    except ValueError as error:
+        # A date that no calendar knows.
+        raise InputError([f"{shown}: {error}"]) from error
     problems = check(document, schema, shown)
     if problems:
         raise InputError(problems)
@@ -45,11 +61,25 @@ def load(path: Path, schema: str, shown: str) -> dict[str, Any]:
 def check(document: object, schema: str, shown: str) -> list[str]:
     """Every violation of a schema, as `roles/smtp-in/role.yaml: services[2]: ...`."""
     rules = json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8"))
-    errors = sorted(Draft7Validator(rules).iter_errors(document), key=lambda error: [str(part) for part in error.path])
+    errors = sorted(Draft7Validator(rules).iter_errors(document), key=position)
     problems: list[str] = []
     for error in errors:
         problems.extend(describe(error, shown))
     return problems
+
+
+def check_default(schema: Mapping[str, Any], place: str) -> list[str]:
+    """What is wrong with a schema that a document itself holds, or with the `default` in it."""
+    try:
+        Draft7Validator.check_schema(schema)
+    except SchemaError as error:
+        return [f"{place}: {error.message}"]
+    return [f"{place}.default: {error.message}" for error in Draft7Validator(schema).iter_errors(schema["default"])]
+
+
+def position(error: ValidationError) -> list[tuple[int, int, str]]:
+    """Where a violation is, so that `files[10]` sorts behind `files[2]`."""
+    return [(0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in error.absolute_path]
 
 
 def describe(error: ValidationError, shown: str) -> Iterable[str]:
@@ -67,9 +97,23 @@ def describe(error: ValidationError, shown: str) -> Iterable[str]:
         yield f"{where}{error.message.replace(' is a required property', ' is missing')}"
         return
     if error.validator in ("oneOf", "anyOf") and error.context:
-        yield where + "; ".join(sorted({inner.message for inner in error.context}))
+        for inner in meant(error.context):
+            yield from describe(inner, shown)
         return
     yield f"{where}{error.message}"
+
+
+def meant(violations: Sequence[ValidationError]) -> list[ValidationError]:
+    """Of several alternatives that all fail, the violations of the one that was meant.
+
+    That is one whose fixed values (`check: unix`) match; among those, the one with the fewest violations.
+    """
+    branches: dict[object, list[ValidationError]] = {}
+    for violation in violations:
+        branches.setdefault(violation.schema_path[0], []).append(violation)
+    return min(
+        branches.values(), key=lambda branch: (any(one.validator in ("const", "enum") for one in branch), len(branch))
+    )
 
 
 def dotted(path: Iterable[object]) -> str:

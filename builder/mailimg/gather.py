@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version as package_version
+from pathlib import Path
 
 from mailimg import apt, dib, process
-from mailimg.errors import InputError
-from mailimg.identity import digest_folder
+from mailimg.errors import Problems
+from mailimg.identity import digest_document, digest_file, digest_folder
 from mailimg.plan import ROLE_LAYER, ImagePlan, Inputs, layer_elements, plan_image
 from mailimg.resources import Resources
 from mailimg.rolejson import role_document
-from mailimg.roles import Distro, Image, Role, load_distro, load_image, load_role
+from mailimg.roles import Distro, Image, Role, load_distro, load_image, load_role, role_names
 
 # What an identity that is not known yet reads like in role.json.
 NO_IDENTITY = ""
@@ -24,6 +26,12 @@ PROGRAMS = {
     "grub-mkimage": ["grub-mkimage", "--version"],
 }
 
+# The builder's own modules that decide bytes: of layers, and of disks and images.
+CODE = {
+    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py"),
+    "mailimg disk": ("bootloader.py", "disk.py"),
+}
+
 
 def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[tuple[Role, Image]], Distro]:
     """Read all that the user asked for; all problems of all files at once.
@@ -31,32 +39,21 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
     Raises:
         InputError: unknown names, wrong files.
     """
-    problems: list[str] = []
-    hints: list[str] = []
+    problems = Problems()
+    chosen = problems.of(lambda: load_distro(resources, distro))
     pairs: list[tuple[Role, Image]] = []
-    chosen: Distro | None = None
-
-    def keep(error: InputError) -> None:
-        problems.extend(error.problems)
-        if error.hint and error.hint not in hints:
-            hints.append(error.hint)
-
-    try:
-        chosen = load_distro(resources, distro)
-    except InputError as error:
-        keep(error)
     for name in roles:
-        try:
-            role = load_role(resources, name)
-            pairs.append((role, load_image(resources, name)))
-            if chosen is not None:
-                role_document(role, chosen, identity=NO_IDENTITY, version=package_version("mailimg"))
-                for _, elements in layer_elements(role, chosen):
-                    dib.expand(elements, resources.elements)
-        except InputError as error:
-            keep(error)
-    if problems or chosen is None:
-        raise InputError(problems, "\n".join(hints))
+        role = problems.of(partial(load_role, resources, name))
+        # No role of that name: that its image is not there either would say the same twice.
+        image = problems.of(partial(load_image, resources, name)) if name in role_names(resources) else None
+        if role is not None and image is not None:
+            pairs.append((role, image))
+        if role is not None and chosen is not None:
+            problems.of(partial(role_document, role, chosen, identity=NO_IDENTITY, version=package_version("mailimg")))
+            for _, elements in layer_elements(role, chosen):
+                problems.of(partial(dib.expand, elements, resources.elements))
+    problems.stop()
+    assert chosen is not None  # noqa: S101 - else `stop` has raised
     return pairs, chosen
 
 
@@ -75,7 +72,7 @@ def measure(
         environment=sources.environment(),
         package_index=state.digest,
         epoch=state.epoch,
-        programs={name: program_version(argv) for name, argv in PROGRAMS.items()} | {"diskimage-builder": dib.version()},
+        programs={"diskimage-builder": dib.version(), **program_versions(), **own_code()},
         agent=digest_folder(resources.firstboot),
         templates={role.name: digest_folder(role.folder / "templates") for role, _ in pairs},
         role_documents={
@@ -90,6 +87,17 @@ def plans(
 ) -> list[ImagePlan]:
     """One plan an image."""
     return [plan_image(role, distro, image, inputs, form=form, compress=compress) for role, image in pairs]
+
+
+def own_code() -> dict[str, str]:
+    """Digests of the builder's own modules that decide bytes: an edited one must not meet what the old one made."""
+    here = Path(__file__).parent
+    return {part: digest_document({name: digest_file(here / name) for name in names}) for part, names in CODE.items()}
+
+
+def program_versions() -> dict[str, str]:
+    """Version of each program that decides bytes, as it says it itself."""
+    return {name: program_version(argv) for name, argv in PROGRAMS.items()}
 
 
 def program_version(argv: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ def describe(
     *,
     packages: Sequence[Package],
     tree_bytes: int,
-    role: Mapping[str, Any],
+    contract: Mapping[str, Any],
     os_facts: Mapping[str, str],
     seconds: Mapping[str, float],
     version: str,
@@ -37,7 +37,7 @@ def describe(
 
     Args:
         tree_bytes: size of the root tree's files.
-        role: what `mailimg verify` needs to know: listeners, ports, scenarios.
+        contract: what `mailimg verify` needs to know: listeners, ports, scenarios, login, memory.
         seconds: how long each stage of this build took.
     """
     return {
@@ -65,7 +65,7 @@ def describe(
             }
             for layer in plan.layers
         ],
-        "contract": dict(role),
+        "contract": dict(contract),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "packages": [asdict(package) for package in packages],
         "verify": None,

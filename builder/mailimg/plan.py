@@ -72,6 +72,7 @@ class ImagePlan:
     Attributes:
         layers: parent first.
         size_bytes: of the virtual disk.
+        min_ram_mib: memory of the smallest flavor it runs on.
         epoch: seconds since 1970 that stand for "now" in the file system.
         root_uuid, disk_uuid, hash_seed: derived from the identity.
     """
@@ -80,6 +81,7 @@ class ImagePlan:
     distro: str
     layers: tuple[Layer, ...]
     size_bytes: int
+    min_ram_mib: int
     epoch: int
     form: str
     compress: str
@@ -120,6 +122,7 @@ def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form
         distro=distro.name,
         layers=tuple(layers),
         size_bytes=size_bytes,
+        min_ram_mib=image.min_ram_mib,
         epoch=inputs.epoch,
         form=form,
         compress=compress,
@@ -152,7 +155,7 @@ def layer_inputs(elements: tuple[str, ...], inputs: Inputs, role: str | None) ->
 
 
 # The rest of the programs make disks and images, not trees.
-LAYER_PROGRAMS = ("diskimage-builder", "mmdebstrap")
+LAYER_PROGRAMS = ("diskimage-builder", "mailimg layers", "mmdebstrap")
 
 
 def shared_layers(images: Sequence[ImagePlan]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -29,6 +30,8 @@ TAIL_LINES = 20
 
 # What runs now, so that an interruption that arrives in one thread ends the programs of all.
 running: set[subprocess.Popen[bytes]] = set()
+# Set by the interruption: a thread that was between two programs must not start the next.
+stopped = threading.Event()
 
 
 def confine(argv: Sequence[str], *, network: bool = False) -> list[str]:
@@ -130,6 +133,8 @@ def start(
     pass_fds: Iterable[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own; the caller ends it with `kill_group`."""
+    if stopped.is_set():
+        raise StepError(f"{what}: interrupted")
     try:
         process = subprocess.Popen(
             list(argv),
@@ -145,6 +150,10 @@ def start(
         hint = "`mailimg doctor` says what is missing."
         raise StepError(f"{what}: cannot start {argv[0]}: {error.strerror}", hint) from error
     running.add(process)
+    if stopped.is_set():
+        # The interruption came in between and did not see this one.
+        kill_group(process)
+        raise StepError(f"{what}: interrupted")
     return process
 
 
@@ -165,7 +174,8 @@ def kill_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
 
 
 def stop_all() -> None:
-    """End every program that runs now; the threads that wait for them go on with its failure."""
+    """End every program that runs now and let none start; the threads that wait for them go on with the failure."""
+    stopped.set()
     for process in list(running):
         kill_group(process, grace=1.0)
 

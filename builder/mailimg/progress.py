@@ -94,4 +94,5 @@ class PlainTask:
         self.say(text)
 
     def say(self, text: str) -> None:
-        self.console.print(f"{time.monotonic() - self.begun:7.1f}s  {self.title}: {text}", highlight=False, soft_wrap=True)
+        elapsed = f"{time.monotonic() - self.begun:7.1f}s"
+        self.console.print(f"{elapsed}  {self.title}: {text}", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Distro:
     disk: Mapping[str, Any]
     cmdline: str
     python: str
+    login: str
+    listeners: tuple[int, ...]
     daemons: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -114,9 +116,7 @@ def load_role(resources: Resources, name: str) -> Role:
             missing = f"roles/{name}/templates/{file['template']}"
             problems.append(f"{shown}: files[{index}].template: {missing} does not exist")
     for key, parameter in document.get("parameters", {}).items():
-        if not matches(parameter["default"], parameter["type"]):
-            wrong = f"{parameter['default']!r} is not of type {parameter['type']}"
-            problems.append(f"{shown}: parameters.{key}.default: {wrong}")
+        problems += documents.check_default(parameter, f"{shown}: parameters.{key}")
     if problems:
         raise InputError(problems)
     return Role(
@@ -160,6 +160,8 @@ def load_distro(resources: Resources, name: str) -> Distro:
         disk=document["disk"],
         cmdline=document["kernel"]["cmdline"],
         python=document["python"],
+        login=document["login"],
+        listeners=tuple(document["listeners"]),
         daemons=document["daemons"],
     )
 
@@ -175,32 +177,3 @@ def load_image(resources: Resources, role: str) -> Image:
     if document["role"] != role:
         raise InputError([f"{shown}: role: is {document['role']!r}, but the file is called {role!r}"])
     return Image(role, document["disk_gib"], document["min_ram_mib"], document.get("properties", {}))
-
-
-def collect(loaders: list[Callable[[], object]]) -> None:
-    """Run all loaders and raise the problems of all of them at once."""
-    problems: list[str] = []
-    hints: list[str] = []
-    for loader in loaders:
-        try:
-            loader()
-        except InputError as error:
-            problems.extend(error.problems)
-            if error.hint and error.hint not in hints:
-                hints.append(error.hint)
-    if problems:
-        raise InputError(problems, "\n".join(hints))
-
-
-def matches(value: object, kind: str) -> bool:
-    """Whether a default has the JSON Schema type that its parameter names."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "integer": (int,),
-        "number": (int, float),
-        "string": (str,),
-        "boolean": (bool,),
-        "array": (list,),
-    }
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, kinds[kind])

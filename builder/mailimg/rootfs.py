@@ -7,10 +7,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from mailimg import dib
+from mailimg.errors import refused
 from mailimg.plan import ImagePlan, Inputs, Layer
 from mailimg.progress import Task
 from mailimg.resources import Resources
@@ -34,10 +36,13 @@ def build_layers(
     built = []
     parent: StoredLayer | None = None
     for layer in plan.layers:
-        with store.lock(layer.identity):
+        with store.lock(layer.identity, waits=partial(task.update, f"layer {layer.name}: another build makes it")):
             stored = store.get(layer.identity)
             if stored is None:
-                stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
+                try:
+                    stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
+                except OSError as error:
+                    raise refused(f"build layer {layer.name}", error, store.root) from error
                 built.append(layer.name)
         parent = stored
     assert parent is not None  # noqa: S101 - a plan has at least the distribution's layer

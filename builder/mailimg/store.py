@@ -2,8 +2,8 @@
 
     <root>/layers/<identity>/tree        a finished tree
     <root>/layers/<identity>/layer.json  what it is; the folder appears by one rename, whole
-    <root>/work/<name>/                  of one running build; swept when its lock is free
-    <root>/locks/                        one file a layer, one a piece of work
+    <root>/work/<name>/                  of one running build; removed by the next one if its owner was killed
+    <root>/locks/                        one file a layer
     <root>/cache/                        downloaded packages, diskimage-builder's own cache
     <root>/logs/                         diskimage-builder's output, one file a run
 """
@@ -14,17 +14,17 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mailimg import process, scratch
 from mailimg.errors import StepError
 
 DEFAULT_ROOT = Path("/var/cache/mailimg")
+LOCK_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,10 @@ class Store:
 
     def get(self, identity: str) -> StoredLayer | None:
         """The layer of an identity, or None when it has to be built."""
-        folder = self.root / "layers" / identity
-        try:
-            facts = json.loads((folder / "layer.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        os.utime(folder / "layer.json")
-        return StoredLayer(identity, folder / "tree", facts)
+        layer = self.peek(identity)
+        if layer is not None:
+            os.utime(layer.tree.parent / "layer.json")
+        return layer
 
     def put(self, identity: str, tree: Path, facts: Mapping[str, Any]) -> StoredLayer:
         """Take a finished tree in by renaming it; the caller holds the layer's lock.
@@ -69,48 +66,47 @@ class Store:
         folder.mkdir()
         (folder / "layer.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         tree.rename(folder / "tree")
+        # Else a power cut could keep the rename and lose the bytes of files that later builds would trust.
+        os.sync()
         target = self.root / "layers" / identity
         folder.rename(target)
         sync(target.parent)
         return StoredLayer(identity, target / "tree", facts)
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock of that name against other threads and processes; waits as long as it takes."""
+    def lock(self, name: str, waits: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold a lock of that name against other threads and processes; waits as long as it takes.
+
+        Args:
+            waits: told once when somebody else holds the lock.
+
+        Raises:
+            StepError: the command was interrupted while it waited.
+        """
         with (self.root / "locks" / name).open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            told = False
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if waits is not None and not told:
+                        waits()
+                        told = True
+                # A thread that sleeps in flock() would outlive Ctrl-C.
+                if process.stopped.wait(LOCK_POLL_SECONDS):
+                    raise StepError("interrupted while waiting for another build")
             yield
 
     @contextmanager
     def work(self) -> Iterator[Path]:
         """A folder for one piece of work, removed afterwards; what a killed build left is removed first."""
-        self.sweep()
-        folder = Path(tempfile.mkdtemp(dir=self.root / "work", prefix=""))
-        lock = (self.root / "locks" / f"work-{folder.name}").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+        with scratch.scratch(self.root / "work") as folder:
             yield folder
-        finally:
-            remove_tree(folder)
-            Path(lock.name).unlink()
-            lock.close()
 
     def sweep(self) -> None:
         """Remove the work folders of builds that live no more; their mounts and processes ended with them."""
-        for folder in (self.root / "work").iterdir():
-            path = self.root / "locks" / f"work-{folder.name}"
-            if not path.exists():
-                # Either its owner is just about to create the lock, or it was killed right there: age tells.
-                if time.time() - folder.stat().st_mtime > 60:
-                    remove_tree(folder)
-                continue
-            with path.open("r+") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                remove_tree(folder)
-                path.unlink(missing_ok=True)
+        scratch.sweep(self.root / "work")
 
     def layers(self) -> list[StoredLayer]:
         """All layers in the store."""
@@ -124,6 +120,8 @@ class Store:
             facts = json.loads((folder / "layer.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise StepError(f"{folder}: layer.json is damaged: {error}", f"Remove the layer: rm -r {folder}") from error
         return StoredLayer(identity, folder / "tree", facts)
 
     def used(self, identity: str) -> float:
@@ -133,24 +131,14 @@ class Store:
     def drop(self, identity: str) -> None:
         """Remove a layer: first out of sight by one rename, then its files."""
         with self.lock(identity), self.work() as folder:
-            (self.root / "layers" / identity).rename(folder / identity)
+            layer = self.root / "layers" / identity
+            # Another `clean` may have been faster.
+            if layer.exists():
+                layer.rename(folder / identity)
 
     def free_bytes(self) -> int:
         """Free space on the store's file system."""
         return shutil.disk_usage(self.root).free
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder that may hold a root tree; never crosses into a mounted file system."""
-    if not folder.exists():
-        return
-    device = folder.stat().st_dev
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            place = Path(path) / name
-            if not place.is_symlink() and place.stat().st_dev != device:
-                raise StepError(f"remove {folder}: {place} is still mounted", f"Unmount it: umount {place}")
-    shutil.rmtree(folder)
 
 
 def sync(folder: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import click
 
 from mailimg import gather
 from mailimg.commands import options
+from mailimg.errors import Problems
 from mailimg.resources import installed
 from mailimg.roles import distro_names, load_distro, load_role, role_names
 
@@ -17,8 +19,15 @@ from mailimg.roles import distro_names, load_distro, load_role, role_names
 def list_all(as_json: bool) -> None:
     """List roles, distributions and elements of this installation."""
     resources = installed()
-    roles = {name: load_role(resources, name).summary for name in role_names(resources)}
-    distros = {name: load_distro(resources, name).summary for name in distro_names(resources)}
+    problems = Problems()
+    roles, distros = {}, {}
+    for name in role_names(resources):
+        if role := problems.of(partial(load_role, resources, name)):
+            roles[name] = role.summary
+    for name in distro_names(resources):
+        if distro := problems.of(partial(load_distro, resources, name)):
+            distros[name] = distro.summary
+    problems.stop()
     elements = gather.shipped_elements(resources)
     if as_json:
         click.echo(json.dumps({"roles": roles, "distros": distros, "elements": elements}, indent=2))

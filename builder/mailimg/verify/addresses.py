@@ -12,6 +12,7 @@ BASE_DN = "dc=example,dc=org"
 READER_DN = f"cn=reader,{BASE_DN}"
 
 NETWORK4 = "10.90.0.0/24"
+ANY4 = "0.0.0.0"  # noqa: S104 - a default route, nothing is bound
 HOST4 = "10.90.0.1"  # gateway, directory, DNS and delivery layer in one
 HOST6 = "fd00:90::1"
 NODE4 = "10.90.0.10"

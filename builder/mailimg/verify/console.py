@@ -19,8 +19,11 @@ PHASES = (
 # After these nothing more will come; waiting for the time-out would only cost time.
 DEAD = re.compile(r"Kernel panic - not syncing|grub rescue>|You are in emergency mode|Entering emergency mode"
                   r"|No bootable device|BdsDxe: failed to load Boot")
-AGENT = re.compile(r"mailimg: (.*)")
+# At the start of a line, after a login prompt that has no line end of its own, or with the kernel's time in front.
+AGENT = re.compile(r"(?:^|login: |^\[ *\d+\.\d+\] )mailimg: (.*)")
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
+# systemd's moving stars while it waits: they would push everything else out of the tail.
+WAITING = re.compile(r"^\[[* ]{6}\] .*\(")
 TAIL = 25
 
 
@@ -68,7 +71,7 @@ class Console:
 
     def take(self, line: str) -> None:
         """Judge one line."""
-        if not line:
+        if not line or (WAITING.match(line) and self.lines and WAITING.match(self.lines[-1])):
             return
         self.lines.append(line)
         seconds = self.clock() - self.started

@@ -34,7 +34,11 @@ def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, A
         "delivery": {"host": at.DELIVERY_NAME, "port": at.DELIVERY_PORT},
         # No time server and no mirror of virus signatures is within reach.
         "time": {"servers": []},
-        "filter": {"dnsbl": [], "spf": {"reject_fail": True, "reject_softfail": False}, "freshclam": {"enabled": False}},
+        "filter": {
+            "dnsbl": [],
+            "spf": {"reject_fail": True, "reject_softfail": False},
+            "freshclam": {"enabled": False},
+        },
         "tuning": {role: dict(tuning)} if tuning else {},
     }
 
@@ -47,7 +51,7 @@ def network_data() -> dict[str, Any]:
                    "vif_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000010"}],
         "networks": [
             {"id": "network0", "type": "ipv4", "link": "card0", "ip_address": at.NODE4, "netmask": "255.255.255.0",
-             "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": at.HOST4}],
+             "routes": [{"network": at.ANY4, "netmask": at.ANY4, "gateway": at.HOST4}],
              "services": [dns], "network_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000004"},
             {"id": "network1", "type": "ipv6", "link": "card0", "ip_address": at.NODE6,
              "netmask": "ffff:ffff:ffff:ffff::",
@@ -87,5 +91,5 @@ def write(folder: Path, site: Mapping[str, Any], public_key: str) -> None:
 
 def write_iso(folder: Path, target: Path) -> None:
     """Make the config drive's ISO 9660 file, by the program and with the options that Nova uses."""
-    process.run(["genisoimage", "-quiet", "-o", target, "-ldots", "-allow-lowercase", "-allow-multidot", "-l", "-J", "-r",
-                 "-V", LABEL, folder], what="make the config drive", timeout=60)
+    options = ["-ldots", "-allow-lowercase", "-allow-multidot", "-l", "-J", "-r", "-V", LABEL]
+    process.run(["genisoimage", "-quiet", "-o", target, *options, folder], what="make the config drive", timeout=60)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mailimg.verify import addresses as at
 
+CONNECT_SECONDS = 15.0
 SECONDS = 120.0  # for one answer; a policy service or a filter of an emulated node takes its time
 
 
@@ -42,7 +43,9 @@ class Reply:
 @contextlib.contextmanager
 def session(address: str, source: str, name: str = at.SENDER_NAME) -> Iterator[smtplib.SMTP]:
     """A greeted connection to port 25."""
-    with smtplib.SMTP(address, 25, local_hostname=name, timeout=SECONDS, source_address=(source, 0)) as client:
+    with smtplib.SMTP(address, 25, local_hostname=name, timeout=CONNECT_SECONDS, source_address=(source, 0)) as client:
+        assert client.sock is not None  # noqa: S101 - tells mypy that the connection is there
+        client.sock.settimeout(SECONDS)
         client.ehlo()
         yield client
 
@@ -62,17 +65,15 @@ def deliver(address: str, source: str, sender: str, recipient: str, content: byt
     try:
         with session(address, source) as client:
             options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
-            for stage, (code, text) in (
-                ("MAIL", client.mail(sender, options)),
-                ("RCPT", client.rcpt(recipient)),
-            ):
-                reply = Reply(stage, code, _text(text))
-                if not reply.taken:
-                    return reply
-            if content is None:
-                return reply
-            code, text = client.data(content)
-            return Reply("DATA", code, _text(text))
+            code, text = client.mail(sender, options)
+            reply = Reply("MAIL", code, _text(text))
+            if reply.taken:
+                code, text = client.rcpt(recipient)
+                reply = Reply("RCPT", code, _text(text))
+            if reply.taken and content is not None:
+                code, text = client.data(content)
+                reply = Reply("DATA", code, _text(text))
+            return reply
     except smtplib.SMTPResponseException as error:
         return Reply("session", error.smtp_code, _text(error.smtp_error))
     except (OSError, smtplib.SMTPException) as error:

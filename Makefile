@@ -1,0 +1,47 @@
+# Two commands matter: `make image` and `make test`. Each sets up what it needs, says what it does, and may be repeated.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ROLE ?= smtp-in
+DISTRO ?= debian-12
+OUTPUT ?= images/out
+VENV := .venv
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+SUITES := tests/lint tests/unit tests/golden tests/lab tests/boot
+
+.PHONY: help
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: image
+image: setup ## Build one image: make image ROLE=smtp-in DISTRO=debian-12
+	@echo "==> mailimg build --role $(ROLE) --distro $(DISTRO)"
+	@$(SUDO) $(VENV)/bin/mailimg build --role $(ROLE) --distro $(DISTRO) --output $(OUTPUT)
+
+.PHONY: test
+test: setup ## Run every test: lint, unit, golden renderings, real peers, boots.
+	@echo "==> pytest $(SUITES)"
+	@$(SUDO) $(VENV)/bin/python -m pytest --durations=15 $(SUITES)
+
+.PHONY: unit
+unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderings.
+	@$(VENV)/bin/python -m pytest tests/lint tests/unit tests/golden
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Install system packages and the virtual environment.
+	@echo "==> system packages: mailimg doctor --install"
+	@$(SUDO) $(VENV)/bin/mailimg doctor --install
+
+$(VENV)/.ready: pyproject.toml
+	@echo "==> virtual environment: $(VENV)"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends python3-venv; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove the virtual environment and built images (the layer store: `mailimg clean --all`).
+	rm -rf $(VENV) images/out .mypy_cache .pytest_cache .ruff_cache

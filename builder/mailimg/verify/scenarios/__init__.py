@@ -1,0 +1,94 @@
+"""What a role has to prove. A scenario is a module here, found by the name that role.yaml's `verify` gives.
+
+It has `TUNING` (parameters of the role, so that a small node can serve) and `checks()`: names with functions that
+take the bench, return a line of detail, and raise `CheckFailed` with what was wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from mailimg.errors import InputError, StepError
+from mailimg.verify.directory import Directory
+from mailimg.verify.node import Node
+from mailimg.verify.sink import Sink
+from mailimg.verify.values import CheckResult, RoleView
+
+
+class CheckFailed(Exception):  # noqa: N818 - it is a finding, not an error of the program
+    """What a check found wrong, in words."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a check can talk to.
+
+    Args:
+        patience: seconds that mail may take through an unhurried node.
+    """
+
+    role: RoleView
+    node: Node
+    directory: Directory
+    sink: Sink
+    patience: float = 180.0
+
+
+Check = Callable[[Bench], str]
+
+
+class Scenario(Protocol):
+    """The shape of a scenario's module."""
+
+    TUNING: Mapping[str, Any]
+
+    def checks(self) -> Sequence[tuple[str, Check]]:
+        """Names and functions, in the order in which they run."""
+
+
+def find(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    module = f"{__name__}.{name}"
+    if not name.isidentifier() or importlib.util.find_spec(module) is None:
+        raise InputError([f"verify: there is no scenario {name!r}"])
+    return cast(Scenario, importlib.import_module(module))
+
+
+def run(checks: Sequence[tuple[str, Check]], bench: Bench, done: Callable[[CheckResult], None]) -> list[CheckResult]:
+    """Run all checks; one that fails does not stop the next.
+
+    Args:
+        done: gets each result at once.
+    """
+    results = []
+    for name, check in checks:
+        started = time.monotonic()
+        try:
+            detail, ok = check(bench), True
+        except CheckFailed as found:
+            detail, ok = str(found), False
+        except StepError as error:
+            detail, ok = "\n".join([error.message, *error.tail[-5:]]), False
+        result = CheckResult(name, ok, time.monotonic() - started, detail)
+        results.append(result)
+        done(result)
+    return results
+
+
+def until(condition: Callable[[], bool], seconds: float, pause: float = 1.0) -> bool:
+    """Ask until it is true; False when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

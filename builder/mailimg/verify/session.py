@@ -1,0 +1,173 @@
+"""One verification from start to end, inside its namespaces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from mailimg.errors import StepError
+from mailimg.verify import addresses as at
+from mailimg.verify import network, scenarios, seed
+from mailimg.verify.authority import Authority, ssh_key
+from mailimg.verify.console import Console
+from mailimg.verify.directory import Directory
+from mailimg.verify.machine import GROWTH, Container, Guest, exited
+from mailimg.verify.names import Names
+from mailimg.verify.node import Node
+from mailimg.verify.scenarios import Bench, Check, CheckFailed
+from mailimg.verify.sink import Sink
+from mailimg.verify.values import CheckResult, Request, VerifyResult
+
+SSH_SECONDS = 90.0
+
+
+def verify(request: Request, report: Callable[[str], None], done: Callable[[CheckResult], None]) -> VerifyResult:
+    """Lay the network, start the peers, boot, wait for the agent, run the checks.
+
+    Raises:
+        InputError: the request names what does not exist.
+        StepError: the surroundings could not be set up; what the node does wrong is in the result instead.
+    """
+    chosen = [scenarios.find(name) for name in request.role.scenarios]
+    tuning: dict[str, Any] = {}
+    for scenario in chosen:
+        tuning |= scenario.TUNING
+    scratch = Path(request.scratch)
+    started = time.monotonic()
+    with ExitStack() as running:
+        network.lay(request.backend)
+        authority = Authority(scratch)
+        names = Names(scratch / "names")
+        directory = Directory(scratch / "directory", authority.issue(at.DIRECTORY_NAME, at.HOST4), authority.file)
+        sink = Sink()
+        for peer in (names, directory, sink):
+            running.callback(peer.stop)
+            peer.start()
+        key, public = ssh_key(scratch)
+        site = seed.site_document(request.role.name, directory.password, authority.pem, tuning)
+        seed.write(scratch / "seed", site, public)
+        machine = make_machine(request, scratch)
+        report(f"peers are up after {time.monotonic() - started:.1f} s; booting by {machine.description}")
+        running.callback(machine.stop)
+        console = Console(machine.console, report)
+        machine.start()
+        node = Node(request.role.login, key)
+        bench = Bench(request.role, node, directory, sink)
+        results = scenarios.run([("the agent says ready", lambda _: until_ready(machine, console, request.timeout))],
+                                bench, done)
+        checks = common_checks(machine) if results[0].ok else []
+        for scenario in chosen:
+            checks += scenario.checks() if results[0].ok else []
+        results += scenarios.run(checks, bench, done)
+        agent = None
+        # Also of a node that failed: its own words are the best there are. One that never came up has none.
+        if console.verdict:
+            try:
+                agent = node.status()
+            except StepError as error:
+                report(f"the agent's status could not be read: {error.message}")
+        whole = all(result.ok for result in results)
+        return VerifyResult(request.role.name, machine.description, console.phases, tuple(results), agent,
+                            () if whole else tuple(console.tail()))
+
+
+def make_machine(request: Request, scratch: Path) -> Guest | Container:
+    """The node, ready to start."""
+    folder, subject = scratch / "node", Path(request.subject)
+    if request.backend == "nspawn":
+        return Container(folder, subject, scratch / "seed")
+    drive = scratch / "config-drive.iso"
+    seed.write_iso(scratch / "seed", drive)
+    return Guest(folder, subject, drive, firmware=request.firmware, accel=request.accel, memory_mib=request.memory_mib)
+
+
+def until_ready(machine: Guest | Container, console: Console, seconds: float) -> str:
+    """Follow the console until the agent's last word.
+
+    Raises:
+        CheckFailed: the agent failed, the node ended, or the time is over.
+        StepError: the console shows a system that will never come up.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        ended = exited(machine)
+        console.read()
+        if console.verdict:
+            break
+        why = ""
+        if ended:
+            why = f"the node ended with {ended}"
+        elif time.monotonic() > deadline:
+            reached = ", ".join(console.phases) or "nothing"
+            why = f"no word from the agent after {seconds:g} s; reached: {reached}"
+        if why:
+            raise CheckFailed("\n".join([why, *console.tail(), *machine.tail()]))
+        time.sleep(0.1)
+    if console.verdict.startswith("FAILED"):
+        raise CheckFailed("\n".join([console.verdict, *console.tail()]))
+    return console.verdict
+
+
+def common_checks(machine: Guest | Container) -> list[tuple[str, Check]]:
+    """What every role has to prove."""
+    checks: list[tuple[str, Check]] = [
+        ("login with the instance's SSH key", login),
+        ("the agent's status says ready", status_ready),
+        ("exactly the role's ports listen", listeners),
+        ("no unit failed", units),
+    ]
+    if isinstance(machine, Guest):
+        checks.append(("the root filesystem grew with the disk", grown))
+    return checks
+
+
+def login(bench: Bench) -> str:
+    """cloud-init made the account and put the key there."""
+    bench.node.wait(SSH_SECONDS)
+    return f"{bench.node.login}@{bench.node.address}"
+
+
+def status_ready(bench: Bench) -> str:
+    """The agent's status document agrees with the console."""
+    status = bench.node.status()
+    if status.get("state") != "ready":
+        raise CheckFailed(f"state {status.get('state')!r}: {status.get('message')}")
+    if status.get("role") != bench.role.name:
+        raise CheckFailed(f"role {status.get('role')!r}, expected {bench.role.name!r}")
+    return f"{len(status.get('steps', []))} steps, {status.get('boot_seconds')} s after boot"
+
+
+def listeners(bench: Bench) -> str:
+    """Nothing listens that the role does not name, and everything does that it names."""
+    found, wanted = set(bench.node.listeners()), set(bench.role.listeners)
+    problems = []
+    if found - wanted:
+        problems.append(f"listening but not named by the role: {sorted(found - wanted)}")
+    if wanted - found:
+        problems.append(f"named by the role but not listening: {sorted(wanted - found)}")
+    if problems:
+        raise CheckFailed("; ".join([*problems, bench.node.ask(["ss", "-Hltnp"])]))
+    return ", ".join(map(str, sorted(found)))
+
+
+def units(bench: Bench) -> str:
+    """systemd counts no failed unit."""
+    failed = bench.node.ask(["systemctl", "list-units", "--state=failed", "--no-legend", "--plain"]).strip()
+    if failed:
+        raise CheckFailed(failed)
+    return "none"
+
+
+def grown(bench: Bench) -> str:
+    """The overlay is larger than the image by `GROWTH`; less than half of it unused means that growpart worked."""
+    disk = int(bench.node.ask(["sh", "-c", "lsblk -bndo SIZE /dev/vda"]))
+    root = int(bench.node.ask(["sh", "-c", "lsblk -bno SIZE,MOUNTPOINT /dev/vda | awk '$2 == \"/\" {print $1}'"]))
+    if disk - root > GROWTH // 2:
+        raise CheckFailed(f"the root partition has {root} of {disk} bytes")
+    size = int(bench.node.ask(["stat", "-f", "-c", "%b", "/"])) * int(bench.node.ask(["stat", "-f", "-c", "%S", "/"]))
+    if root - size > root // 10:
+        raise CheckFailed(f"the filesystem has {size} of the partition's {root} bytes")
+    return f"{root >> 20} of {disk >> 20} MiB"

@@ -1,0 +1,187 @@
+"""A run: find out the goal, then bring the machine to it step by step, or stop it from taking mail."""
+
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+from mailimg_firstboot import node, rendering, rolefile, secret, site, sources
+from mailimg_firstboot.errors import (
+    DocumentError,
+    FirstbootError,
+    GaveUpError,
+    StepError,
+    TolerableError,
+    TransientError,
+)
+from mailimg_firstboot.host import Host
+from mailimg_firstboot.report import Report
+from mailimg_firstboot.steps import clock as clock_step
+from mailimg_firstboot.steps import health, hostname, render, services, timesync
+from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
+from mailimg_firstboot.work import Work
+
+LOCK = "/run/mailimg/lock"
+
+
+class Step(NamedTuple):
+    """One step; see `steps`.
+
+    Args:
+        name: in events, status and messages.
+        check: None, or the difference in words.
+        apply: moves the machine to the goal.
+        undo: takes it back.
+        patience: seconds in which a difference may settle by itself after `apply`; 0: it must be gone at once.
+        longest: cap of a single wait in seconds.
+        needed: without it the node does not serve; otherwise a difference that stays becomes a warning.
+    """
+
+    name: str
+    check: Callable[[Host, Work], Optional[str]]
+    apply: Callable[[Host, Work], None]
+    undo: Callable[[Host, Work], None]
+    patience: float = 0.0
+    longest: float = LONGEST_WAIT
+    needed: bool = True
+
+
+# The order is meaning: files before the daemons that read them, proof last. A clock takes seconds to follow its
+# servers, so it is asked for when the daemons have started and load their databases.
+STEPS: Tuple[Step, ...] = (
+    Step("hostname", hostname.check, hostname.apply, hostname.undo),
+    Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
+    Step("render", render.check, render.apply, render.undo),
+    Step("services", services.check, services.apply, services.undo),
+    # iburst needs about 8 s for a first fix.
+    Step("timesync", timesync.check, timesync.apply, timesync.undo, patience=20.0, longest=1.0, needed=False),
+    # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
+    Step("health", health.check, health.apply, health.undo, patience=300.0, longest=2.0),
+)
+
+
+class Options(NamedTuple):
+    """Where a run finds its documents, and how many seconds it waits for a late metadata service."""
+
+    role_file: str = "/etc/mailimg/role.json"
+    templates: str = "/usr/share/mailimg/templates"
+    patience: float = 300.0
+    url: str = sources.SERVICE
+
+
+def read_role(host: Host, options: Options) -> rolefile.RoleFile:
+    """role.json of the image.
+
+    Raises:
+        DocumentError: it is missing or wrong.
+    """
+    content = host.read(options.role_file)
+    if content is None:
+        raise DocumentError(["{}: missing".format(options.role_file)],
+                            "This is no image of `mailimg build`, or --role-file names another place.")
+    return rolefile.load(content, options.role_file)
+
+
+def prepare(
+    host: Host, clock: Clock, role: rolefile.RoleFile, options: Options, note: Callable[[str], None],
+    wait: Callable[[str], None], warn: Callable[[str], None],
+) -> Work:
+    """Everything that is decided before anything is done: metadata, site document, secrets, files.
+
+    Raises:
+        DocumentError: a document is wrong.
+        FirstbootError: there is no metadata.
+    """
+    found = sources.find(host, clock, options.patience, note, wait, options.url)
+    checked = site.load(found.document, role)
+    me = node.make(found.hostname, found.instance, checked, role)
+    resolved = secret.resolve(checked, lambda path: _secret_file(host, path))
+    for words in resolved.warnings:
+        warn(words)
+    files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
+    return Work(role, resolved.site, me, files)
+
+
+def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tuple[Step, ...] = STEPS) -> Work:
+    """One whole run. Whatever ends it early leaves the instance taking no mail and says so in the report.
+
+    Raises:
+        FirstbootError: what ended it.
+    """
+    role: Optional[rolefile.RoleFile] = None
+    doing = "image"
+    try:
+        role = read_role(host, options)
+        report.about(role=role.role, distro=role.distro)
+        doing = "metadata"
+        work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
+        report.about(instance=work.node.instance)
+        report.state("running", "{} {}".format(role.role, work.node.fqdn))
+        for step in steps:
+            doing = step.name
+            run_step(step, host, clock, report, work)
+        report.ready("{} {} after {:.1f} s".format(role.role, work.node.fqdn, host.uptime()))
+    except BaseException as error:
+        known = error if isinstance(error, FirstbootError) else FirstbootError(
+            "unexpected {}: {}".format(type(error).__name__, error),
+            "This is a defect of the agent: `journalctl -u mailimg-firstboot` has the traceback.")
+        if role is not None:
+            _stop(host, role, report)
+        report.failed(known, doing)
+        raise
+    return work
+
+
+def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -> None:
+    """Ask, act, ask again.
+
+    Raises:
+        FirstbootError: the step did not reach its goal and the node needs it.
+    """
+    begun = clock.now()
+    attempts: List[str] = []
+
+    def attempt() -> None:
+        difference = step.check(host, work)
+        if difference is None:
+            return
+        attempts.append(difference)
+        step.apply(host, work)
+        left = step.check(host, work)
+        if left is not None:
+            raise TransientError(left)
+
+    def tell(state: str, message: str) -> None:
+        report.step(step.name, state, clock.now() - begun, max(1, len(attempts)), message)
+
+    tell("running", "")
+    try:
+        keep_trying(attempt, clock, step.patience, lambda words: report.waiting("{}: {}".format(step.name, words)),
+                    step.longest)
+    except (TolerableError, GaveUpError) as error:
+        if step.needed and not isinstance(error, TolerableError):
+            tell("failed", error.message)
+            raise StepError(error.message, error.hint or "See `journalctl -b` for what the daemons say.") from error
+        tell("warning", error.message)
+    except FirstbootError as error:
+        tell("failed", error.message)
+        raise
+    else:
+        tell("done" if attempts else "clean", attempts[0] if attempts else "")
+
+
+def differences(host: Host, work: Work) -> List[Tuple[str, str]]:
+    """What a run would change, as (step, words); changes nothing."""
+    found = [(step.name, step.check(host, work)) for step in STEPS]
+    return [(name, words) for name, words in found if words is not None]
+
+
+def _stop(host: Host, role: rolefile.RoleFile, report: Report) -> None:
+    try:
+        services.stop(host, role)
+    except FirstbootError as error:
+        report.warn(error.message)
+
+
+def _secret_file(host: Host, path: str) -> bytes:
+    content = host.read(path)
+    if content is None:
+        raise FileNotFoundError(2, "no such file")
+    return content

@@ -1,0 +1,54 @@
+"""What can go wrong, in words for the person at the console.
+
+Only `cli.main` prints these and exits; everything below raises.
+"""
+
+from typing import Sequence
+
+
+class FirstbootError(Exception):
+    """Root of all errors; `exit_code` is the status of the command.
+
+    Args:
+        message: what we were doing and what went wrong.
+        hint: what to do next; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DocumentError(FirstbootError):
+    """A document is wrong; carries every problem found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str], hint: str = "") -> None:
+        super().__init__("\n".join(problems), hint)
+        self.problems = tuple(problems)
+
+
+class StepError(FirstbootError):
+    """A step cannot reach its goal; trying again would not help."""
+
+
+class TransientError(FirstbootError):
+    """It did not work now, but may in a moment; the only kind that is tried again."""
+
+
+class GaveUpError(FirstbootError):
+    """What was transient did not pass before its deadline."""
+
+
+class TolerableError(FirstbootError):
+    """Not as wished, but the node can serve; becomes a warning."""
+
+
+class SignalError(FirstbootError):
+    """A signal asked the run to end."""
+
+    exit_code = 130

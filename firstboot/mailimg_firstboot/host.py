@@ -1,0 +1,271 @@
+"""The machine, as steps see it: files below a root, programs, units, name, clock. Nothing else touches the machine.
+
+Tests give another `root` and fakes for what a folder cannot be.
+"""
+
+import contextlib
+import glob
+import os
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
+
+from mailimg_firstboot.errors import FirstbootError, StepError
+from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.systemd import Systemd
+
+# What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
+PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+
+# Seconds between asking a program to end and forcing it.
+GRACE = 5.0
+
+# adjtimex(2) returns this while the kernel's clock is not synchronised.
+TIME_ERROR = 5
+
+# Suffix of files that are being written: a killed run may leave one, the next write of the same file removes it.
+UNFINISHED = ".mailimg-new"
+
+
+class Completed(NamedTuple):
+    """A program that ran to its end."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+class FileState(NamedTuple):
+    """What a path is; `regular` is false for links, folders and devices."""
+
+    uid: int
+    gid: int
+    mode: int
+    regular: bool
+
+
+class Host:
+    """One machine.
+
+    Args:
+        root: folder that stands for `/`; every path given to the methods is taken below it.
+        systemd: its units; by default those of systemd.
+    """
+
+    def __init__(self, root: str = "/", systemd: Optional[Systemd] = None) -> None:
+        self.root = Path(root).resolve()
+        self.systemd = systemd or Systemd(self.run)
+
+    def path(self, path: str) -> Path:
+        """Where `path` of the machine is for this process."""
+        return self.root / path.lstrip("/")
+
+    def read(self, path: str) -> Optional[bytes]:
+        """The bytes of a file, or None when there is none.
+
+        Raises:
+            FirstbootError: it is there but cannot be read.
+        """
+        try:
+            return self.path(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise FirstbootError("read {}: {}".format(path, error.strerror), "The agent runs as root.") from error
+
+    def state(self, path: str) -> Optional[FileState]:
+        """Owner, group and mode of a path, links not followed; None when there is nothing."""
+        try:
+            found = self.path(path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return FileState(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), stat.S_ISREG(found.st_mode))
+
+    def ids(self, owner: str, group: str) -> Tuple[int, int]:
+        """Numbers of an account and a group of this machine.
+
+        Raises:
+            StepError: one of them does not exist.
+        """
+        return self._id(owner, "passwd"), self._id(group, "group")
+
+    def _id(self, name: str, database: str) -> int:
+        if self.root == Path("/"):
+            import grp
+            import pwd
+
+            with contextlib.suppress(KeyError):
+                return pwd.getpwnam(name).pw_uid if database == "passwd" else grp.getgrnam(name).gr_gid
+        for line in (self.read("/etc/" + database) or b"").decode("utf-8", "replace").splitlines():
+            fields = line.split(":")
+            if fields[0] == name and len(fields) > 2:
+                return int(fields[2])
+        kind = "account" if database == "passwd" else "group"
+        raise StepError("no {} {} on this machine".format(kind, name), "The image must bring it: role.json, `files`.")
+
+    def write(self, path: str, content: bytes, owner: str = "root", group: str = "root", mode: int = 0o644) -> None:
+        """Replace a file as a whole: owner and mode before content, on disk before it gets its name.
+
+        Raises:
+            StepError: it cannot be written, or the account does not exist.
+        """
+        uid, gid = self.ids(owner, group)
+        target = self.path(path)
+        try:
+            target.parent.mkdir(0o755, parents=True, exist_ok=True)
+            for stale in target.parent.glob("." + glob.escape(target.name) + ".*" + UNFINISHED):
+                stale.unlink()
+            handle, name = tempfile.mkstemp(prefix="." + target.name + ".", suffix=UNFINISHED, dir=str(target.parent))
+            unfinished = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    os.fchown(handle, uid, gid)
+                    os.fchmod(handle, mode)
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(handle)
+                unfinished.rename(target)
+            except BaseException:
+                unfinished.unlink()
+                raise
+            self._sync(target.parent)
+        except OSError as error:
+            words = "write {}: {}".format(path, error.strerror)
+            raise StepError(words, "Is the disk full or read-only? `df -h`") from error
+
+    def append(self, path: str, line: str) -> None:
+        """Add one line to a log file that everybody may read."""
+        target = self.path(path)
+        target.parent.mkdir(0o755, parents=True, exist_ok=True)
+        handle = os.open(str(target), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(handle, line.encode("utf-8") + b"\n")
+        finally:
+            os.close(handle)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing happens when there is none."""
+        target = self.path(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            target.unlink()
+            self._sync(target.parent)
+
+    @staticmethod
+    def _sync(folder: Path) -> None:
+        handle = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def lock(self, path: str) -> Iterator[None]:
+        """Hold a lock until the block or the process ends.
+
+        Raises:
+            FirstbootError: somebody else holds it.
+        """
+        import fcntl
+
+        target = self.path(path)
+        target.parent.mkdir(0o755, parents=True, exist_ok=True)
+        handle = os.open(str(target), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FirstbootError("another run of mailimg-firstboot is at work on this machine",
+                                     "Wait for it: `mailimg-firstboot status --wait`.") from None
+            yield
+        finally:
+            os.close(handle)
+
+    def run(self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True) -> Completed:
+        """Run a program to its end.
+
+        Args:
+            argv: program and arguments; no secrets, the process list is public.
+            what: what this does; begins the error message.
+            timeout: seconds after which the program and its group are killed.
+            check: a status other than 0 is an error.
+
+        Raises:
+            StepError: it cannot be started, timed out, or (with `check`) failed.
+        """
+        try:
+            process = subprocess.Popen(list(argv), env=PROGRAM_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, start_new_session=True, cwd="/")
+        except OSError as error:
+            raise StepError("{}: cannot start {}: {}".format(what, argv[0], error.strerror)) from error
+        with process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                _kill_group(process)
+                raise StepError("{}: no end after {:g} s: {}".format(what, timeout, _shown(argv))) from None
+            except BaseException:
+                _kill_group(process)
+                raise
+        said = err.decode("utf-8", "replace").strip()
+        if check and process.returncode != 0:
+            raise StepError("{}: {} ended with status {}{}".format(
+                what, _shown(argv), process.returncode, ": " + said[-300:] if said else ""))
+        return Completed(process.returncode, out, said)
+
+    def hostname(self) -> str:
+        """The kernel's host name."""
+        return socket.gethostname()
+
+    def set_hostname(self, name: str) -> None:
+        """Set the kernel's host name."""
+        socket.sethostname(name)
+
+    def clock_synchronised(self) -> bool:
+        """Whether the kernel's clock follows a time source, as adjtimex(2) says."""
+        import ctypes
+
+        # 512 bytes: struct timex is 208 on 64-bit kernels; its first field, `modes`, 0 means "only tell".
+        return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))) not in (-1, TIME_ERROR)
+
+    def uptime(self) -> float:
+        """Seconds since the kernel started."""
+        return float((self.read("/proc/uptime") or b"0 0").split()[0])
+
+    def console(self, line: str) -> None:
+        """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""
+        with contextlib.suppress(OSError):
+            handle = os.open(str(self.path("/dev/console")), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.write(handle, line.encode("utf-8", "replace") + b"\r\n")
+            finally:
+                os.close(handle)
+
+    def probe(self, check: HealthCheck) -> Optional[str]:
+        """Carry out a health check: None, or what is wrong in words."""
+        from mailimg_firstboot import probes
+
+        return probes.probe(check)
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """A command for a message; a script among its words would drown the rest."""
+    return " ".join("(script)" if "\n" in word else word for word in argv)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """End a program and all that is in its group; ask first, then force, then reap."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

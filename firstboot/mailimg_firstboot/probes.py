@@ -1,0 +1,55 @@
+"""Proofs that a daemon serves, by talking to it as a client does; each returns None or what is wrong in words."""
+
+import socket
+from typing import Optional
+
+from mailimg_firstboot.rolefile import HealthCheck
+
+# Seconds for each answer: a daemon on the same machine that needs longer does not serve.
+TIMEOUT = 10.0
+
+LOOPBACK = "127.0.0.1"
+
+
+def probe(check: HealthCheck) -> Optional[str]:
+    """Carry out one check of role.json."""
+    try:
+        if check.check == "smtp":
+            return smtp(check.port)
+        if check.check == "tcp":
+            return tcp(check.port)
+        return unix(check.path, clamd=check.name == "clamd")
+    except OSError as error:
+        return "no answer: {}".format(error.strerror or error)
+
+
+def smtp(port: int) -> Optional[str]:
+    """A greeting of 220, an answer to EHLO, an end."""
+    import smtplib
+
+    try:
+        with smtplib.SMTP(LOOPBACK, port, local_hostname="localhost", timeout=TIMEOUT) as session:
+            code, _ = session.ehlo()
+            return None if code == 250 else "EHLO was answered with {}".format(code)
+    except smtplib.SMTPConnectError as error:
+        return "greeted with {}".format(error.smtp_code)
+    except smtplib.SMTPException as error:
+        return "no SMTP: {}".format(error)
+
+
+def tcp(port: int) -> Optional[str]:
+    """A connection that is taken."""
+    socket.create_connection((LOOPBACK, port), TIMEOUT).close()
+    return None
+
+
+def unix(path: str, clamd: bool) -> Optional[str]:
+    """A socket that takes a connection; clamd must also answer its PING, which it does once its database is loaded."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(TIMEOUT)
+        client.connect(path)
+        if not clamd:
+            return None
+        client.sendall(b"zPING\0")
+        answer = client.recv(16)
+    return None if answer.rstrip(b"\0\n") == b"PONG" else "answered {!r} to PING".format(answer)

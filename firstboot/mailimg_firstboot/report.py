@@ -1,0 +1,126 @@
+"""What the outside sees of a run: events, status.json, console (docs/contract.md, "What the agent writes")."""
+
+import json
+import re
+import sys
+from typing import Any, Dict, List, Optional
+
+from mailimg_firstboot.errors import FirstbootError
+from mailimg_firstboot.host import Host
+from mailimg_firstboot.waiting import Clock
+
+STATUS = "/run/mailimg/status.json"
+EVENTS = "/run/mailimg/events.jsonl"
+
+# States in which a run has ended.
+FINAL = ("ready", "failed")
+
+
+class Report:
+    """Tells of one run; nothing it is given may hold a revealed secret.
+
+    Every event goes to standard output (the journal) and to `EVENTS` as one JSON line; status.json is always whole.
+    """
+
+    def __init__(self, host: Host, clock: Clock) -> None:
+        self._host = host
+        self._clock = clock
+        self._status: Dict[str, Any] = {
+            "schema": 1, "role": None, "distro": None, "instance": None, "state": "starting", "message": "",
+            "updated": "", "boot_seconds": None, "steps": [],
+        }
+        # Each run's events stand alone in the file: `analyze` is about the last run, the journal has all of them.
+        host.remove(EVENTS)
+        self.event("begin", uptime=round(host.uptime(), 3))
+        self._write()
+
+    def about(self, **known: Optional[str]) -> None:
+        """Add what is known of the instance: role, distro, instance."""
+        self._status.update(known)
+        self._write()
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """One event; `fields` are JSON values."""
+        record = dict({"event": kind, "time": self._clock.stamp(), "at": round(self._clock.now(), 3)}, **fields)
+        line = json.dumps(record, default=str)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        self._host.append(EVENTS, line)
+
+    def state(self, state: str, message: str) -> None:
+        """The run's state, with one sentence about it."""
+        self._status.update(state=state, message=message)
+        if state == "ready":
+            self._status["boot_seconds"] = round(self._host.uptime(), 1)
+        self.event("state", state=state, message=message)
+        self._write()
+
+    def note(self, message: str) -> None:
+        """Something worth knowing."""
+        self.event("note", message=message)
+
+    def warn(self, message: str) -> None:
+        """Something to mend, though the node can serve; also for the console."""
+        self.event("warning", message=message)
+        self.say("warning: " + message)
+
+    def waiting(self, message: str) -> None:
+        """A wait for something transient."""
+        if self._status["state"] != "waiting":
+            self._status["state"] = "waiting"
+            self.say(message)
+        self._status["message"] = message
+        self.event("wait", message=message)
+        self._write()
+
+    def step(self, name: str, state: str, seconds: float, attempts: int, message: str) -> None:
+        """A step's state: `running`, `clean` (nothing to do), `done`, `warning`, `failed`."""
+        steps: List[Dict[str, Any]] = self._status["steps"]
+        entry = {"name": name, "state": state, "seconds": round(seconds, 3), "attempts": attempts, "message": message}
+        steps[:] = [one for one in steps if one["name"] != name] + [entry]
+        self._status.update(state="running", message=message or name)
+        self.event("step", **entry)
+        self._write()
+        if state in ("done", "warning", "failed"):
+            self.say("{}: {}{}".format(name, state, " ({})".format(message) if message and state != "done" else ""))
+
+    def say(self, line: str) -> None:
+        """A line for the console."""
+        for part in line.splitlines():
+            # A daemon's words may hold escape sequences; a terminal must not act on them.
+            self._host.console("mailimg: " + re.sub("[\x00-\x1f\x7f-\x9f]", "?", part))
+
+    def ready(self, message: str) -> None:
+        """The end of a good run."""
+        self.state("ready", message)
+        self.say("ready {}".format(message))
+
+    def failed(self, error: FirstbootError, step: str) -> None:
+        """The end of a bad run."""
+        message = "{}: {}".format(step, error.message)
+        self.state("failed", message + ("\n" + error.hint if error.hint else ""))
+        if "\n" in message or error.hint:
+            self.say(message + ("\n" + error.hint if error.hint else ""))
+        self.say("FAILED {}".format(message.splitlines()[0]))
+
+    def _write(self) -> None:
+        self._status["updated"] = self._clock.stamp()
+        content = json.dumps(self._status, indent=1, default=str)
+        self._host.write(STATUS, content.encode("utf-8") + b"\n")
+
+
+def read_status(host: Host) -> Optional[Dict[str, Any]]:
+    """status.json of the last run, or None when there was none since boot."""
+    content = host.read(STATUS)
+    return dict(json.loads(content.decode("utf-8"))) if content else None
+
+
+def read_events(host: Host) -> List[Dict[str, Any]]:
+    """The events of the last run, in order; a line that a crash cut off is left out."""
+    events = []
+    for line in (host.read(EVENTS) or b"").decode("utf-8", "replace").splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return events

@@ -1,0 +1,107 @@
+"""role.json: what the builder tells the agent about its image (docs/contract.md)."""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from mailimg_firstboot import schema
+from mailimg_firstboot.errors import DocumentError
+
+REBUILD = "role.json comes from the builder: build the image anew, or give --role-file a file that `mailimg` wrote."
+
+
+class Service(NamedTuple):
+    """A daemon of the role; services stand in start order."""
+
+    name: str
+    unit: str
+
+
+class TemplateFile(NamedTuple):
+    """A file to render; `mode` is a number."""
+
+    template: str
+    path: str
+    owner: str
+    group: str
+    mode: int
+    service: Optional[str]
+    secret: bool
+
+
+class HealthCheck(NamedTuple):
+    """One proof that the node serves: `smtp` and `tcp` have a port on 127.0.0.1, `unix` the path of a socket."""
+
+    check: str
+    name: str
+    port: int
+    path: str
+
+
+class RoleFile(NamedTuple):
+    """role.json, checked."""
+
+    role: str
+    distro: str
+    identity: str
+    version: str
+    site: List[str]
+    parameters: Dict[str, Dict[str, Any]]
+    facts: Dict[str, Dict[str, Any]]
+    services: List[Service]
+    files: List[TemplateFile]
+    ports: List[Dict[str, Any]]
+    health: List[HealthCheck]
+
+
+def load(content: bytes, name: str = "role.json") -> RoleFile:
+    """Read and check role.json.
+
+    Args:
+        content: its bytes.
+        name: how messages call it.
+
+    Raises:
+        DocumentError: with every problem found.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise DocumentError(["{}: not JSON: {}".format(name, error)], REBUILD) from None
+    root = schema.load("role.schema.json")
+    found = schema.problems(document, root, name) or _meaning(document, name)
+    if found:
+        raise DocumentError(found, REBUILD)
+    full = schema.with_defaults(document, root, root)
+    return RoleFile(
+        role=full["role"], distro=full["distro"], identity=full["identity"], version=full["version"],
+        site=full["site"], parameters=full["parameters"], facts=full["facts"],
+        services=[Service(one["name"], one["unit"]) for one in full["services"]],
+        files=[TemplateFile(one["template"], one["path"], one["owner"], one["group"], int(one["mode"], 8),
+                            one["service"], one["secret"]) for one in full["files"]],
+        ports=full["ports"],
+        health=[HealthCheck(one["check"], one["name"], one.get("port", 0), one.get("path", ""))
+                for one in full["health"]],
+    )
+
+
+def _meaning(document: Dict[str, Any], name: str) -> List[str]:
+    """What a schema cannot say: names that must exist elsewhere in the document."""
+    found = []
+    services = [one["name"] for one in document["services"]]
+    for twice in sorted({one for one in services if services.count(one) > 1}):
+        found.append("{}: services: {} stands there twice".format(name, twice))
+    for index, one in enumerate(document["files"]):
+        at = "{}: files[{}]".format(name, index)
+        service = one.get("service")
+        if service is not None and service not in services:
+            found.append("{}.service: {} is no service of the role; {}".format(
+                at, service, schema.nearest(service, services)))
+        if one.get("secret") and int(one["mode"], 8) & 0o007:
+            found.append("{}.mode: a secret file must be closed to others; {} is not".format(at, one["mode"]))
+        if [other["path"] for other in document["files"]].index(one["path"]) != index:
+            found.append("{}.path: {} is written twice".format(at, one["path"]))
+    for index, one in enumerate(document["health"]):
+        need, extra = ("path", "port") if one["check"] == "unix" else ("port", "path")
+        if need not in one or extra in one:
+            found.append("{}: health[{}]: {} needs `{}` and no `{}`".format(name, index, one["check"], need, extra))
+    return found

@@ -1,0 +1,118 @@
+"""Secret references of the site document and the values behind them.
+
+A reference is `file:/path` (the file's first and only line) or `literal:text`. Values live in `Secret`, which shows
+itself nowhere: not in logs, not in events, not in a traceback's repr. Templates get the text through
+`rendering`, and only those that role.json marks `secret`.
+"""
+
+import copy
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+from mailimg_firstboot import schema
+from mailimg_firstboot.errors import DocumentError
+
+MASK = "<secret>"
+
+# What would end a line in a configuration file of some daemon, and other control characters.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Secret:
+    """A value that must not be seen; `reveal` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __format__(self, _spec: str) -> str:
+        return MASK
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        raise TypeError("a secret is not written anywhere")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __deepcopy__(self, _memo: Dict[int, Any]) -> "Secret":
+        return self
+
+
+class Resolved(NamedTuple):
+    """A site document whose references became `Secret`s, and what is to be said about them."""
+
+    site: Dict[str, Any]
+    warnings: List[str]
+
+
+def resolve(site: Dict[str, Any], read_file: Callable[[str], bytes]) -> Resolved:
+    """Replace every secret reference of a valid site document by its `Secret`.
+
+    Args:
+        site: what `site.load` returned.
+        read_file: gives the bytes of a path, or raises OSError.
+
+    Raises:
+        DocumentError: a file cannot be read or does not hold exactly one line of text; all such problems at once.
+    """
+    full = copy.deepcopy(site)
+    found, warnings = [], []
+    root = schema.load("site.schema.json")
+    for path in list(schema.paths_to("secret", site, root, root)):
+        holder: Any = full
+        for part in path[:-1]:
+            holder = holder[part]
+        kind, _, rest = holder[path[-1]].partition(":")
+        at = schema.where(path)
+        try:
+            holder[path[-1]] = Secret(rest if kind == "literal" else _line(read_file(rest)))
+        except OSError as error:
+            found.append("site: {}: cannot read {}: {}".format(at, rest, error.strerror or error))
+        except ValueError as error:
+            found.append("site: {}: {}: {}".format(at, rest, error))
+        if kind == "literal":
+            warnings.append("site: {}: the secret stands literally in the metadata, which every process of the "
+                            "instance can read; prefer file:/path".format(at))
+    if found:
+        raise DocumentError(found, "Put the file there before the agent runs (cloud-init write_files), "
+                                   "or change the reference.")
+    return Resolved(full, warnings)
+
+
+def mask(site: Dict[str, Any]) -> Dict[str, Any]:
+    """The same document with `MASK` behind every reference: to show what would be rendered without any secret."""
+    full = copy.deepcopy(site)
+    root = schema.load("site.schema.json")
+    for path in list(schema.paths_to("secret", site, root, root)):
+        holder: Any = full
+        for part in path[:-1]:
+            holder = holder[part]
+        holder[path[-1]] = Secret(MASK)
+    return full
+
+
+def _line(content: bytes) -> str:
+    """The one line of a secret file; messages never hold any of it."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    text = text[:-1] if text.endswith("\n") else text
+    if not text:
+        raise ValueError("is empty")
+    if CONTROL.search(text) or text != text.strip():
+        raise ValueError("must hold one line without control characters and without blanks at its ends")
+    return text

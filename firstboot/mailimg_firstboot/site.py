@@ -1,0 +1,183 @@
+"""The site document: from YAML text to a checked mapping with every default filled in.
+
+`parse` reads one document, `load` checks what the sources made together against site.schema.json and against the role
+of the image. Both name every problem they find, not only the first. Nothing here reads a clock, the machine or the
+network.
+"""
+
+import copy
+import ipaddress
+import math
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+from mailimg_firstboot import schema
+from mailimg_firstboot.errors import DocumentError
+from mailimg_firstboot.rolefile import RoleFile
+
+HINT = "Correct the document; `mailimg site validate FILE` makes the same check before an instance boots."
+
+# A server network wider than this is a mistake that would open the relay to strangers.
+WIDEST = {4: 8, 6: 16}
+
+
+def parse(text: bytes, name: str) -> Any:
+    """The value of one YAML document.
+
+    Beyond plain YAML it refuses a key that stands twice, a key that is not text (`on:` is a truth value), aliases and
+    values that no file can hold: each would quietly become something else. Messages never quote the text, which may
+    hold a secret.
+
+    Raises:
+        DocumentError: the text is not one such document.
+    """
+    import yaml  # late: see `schema.problems`
+
+    problems: List[str] = []
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]  # untyped where the stubs are missing
+        """SafeLoader that says what it would have passed over."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Dict[Any, Any]:
+            seen: Set[str] = set()
+            for key_node, _ in node.value:
+                at = "{}: line {}".format(name, key_node.start_mark.line + 1)
+                if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+                    problems.append("{}: a key is not text; put it into quotes".format(at))
+                    return {}
+                if key_node.value in seen:
+                    problems.append("{}: key {} stands there twice".format(at, key_node.value))
+                seen.add(key_node.value)
+            return dict(super().construct_mapping(node, deep))
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                at = self.peek_event().start_mark  # type: ignore[no-untyped-call,unused-ignore]
+                raise yaml.MarkedYAMLError(problem="aliases (*name) are not taken", problem_mark=at)
+            return super().compose_node(parent, index)
+
+    try:
+        value = yaml.load(text.decode("utf-8"), Loader)  # noqa: S506 - a SafeLoader
+    except UnicodeDecodeError:
+        raise DocumentError(["{}: not UTF-8 text".format(name)], HINT) from None
+    except yaml.MarkedYAMLError as error:
+        line = " line {}:".format(error.problem_mark.line + 1) if error.problem_mark else ""
+        raise DocumentError(["{}:{} not YAML: {}".format(name, line, error.problem)], HINT) from None
+    except yaml.YAMLError:
+        raise DocumentError(["{}: not YAML: a character that may not stand there".format(name)], HINT) from None
+    except (ValueError, RecursionError):
+        raise DocumentError(["{}: not YAML: a value that cannot be read".format(name)], HINT) from None
+    problems.extend("{}: {}: {}".format(name, schema.where(path), words) for path, words in _odd(value, ()))
+    if problems:
+        raise DocumentError(problems, HINT)
+    return value
+
+
+def load(document: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
+    """Check a site document for an instance of `role` and fill in the defaults.
+
+    Raises:
+        DocumentError: with every problem, each as `site: path: what is wrong`.
+    """
+    root = schema.load("site.schema.json")
+    problems = schema.problems(document, root, "site")
+    if problems and not isinstance(document, dict):
+        raise DocumentError(problems, HINT)
+    guard = document.get("role")
+    if isinstance(guard, str) and guard != role.role:
+        problems.append("site: role: the document is for {}, this is an instance of {}".format(guard, role.role))
+    problems.extend("site: {}: missing; role {} cannot serve without it".format(key, role.role)
+                    for key in role.site if key not in document)
+    problems.extend(_tuning_problems(document, role))
+    # What follows looks into values, which only makes sense where their form is right.
+    bad = {problem.split(": ")[1] for problem in problems}
+    problems.extend("site: {}: {}".format(at, words) for at, words in _meaning(document, bad))
+    if problems:
+        raise DocumentError(problems, HINT)
+    full = dict(schema.with_defaults(document, root, root))
+    if "directory" in full:
+        full["directory"].setdefault("tls", _tls_of(full["directory"]))
+    return full
+
+
+def parameters(site: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
+    """The role's parameters: the defaults of role.json, overridden by `tuning.<role>` of a checked document."""
+    values = {name: copy.deepcopy(one["default"]) for name, one in role.parameters.items()}
+    values.update(copy.deepcopy(site.get("tuning", {}).get(role.role, {})))
+    return values
+
+
+def _tuning_problems(document: Dict[str, Any], role: RoleFile) -> List[str]:
+    tuning = document.get("tuning")
+    mine = tuning.get(role.role) if isinstance(tuning, dict) else None
+    if not isinstance(mine, dict):
+        return []
+    asked = {"type": "object", "additionalProperties": False, "properties": role.parameters}
+    found = schema.problems(mine, asked, "")
+    return ["site: tuning.{}.{}".format(role.role, problem) for problem in found]
+
+
+def _meaning(document: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str]]:
+    """What a schema cannot say, as (path, words); `bad` holds the paths that are known to be wrong."""
+    for index, text in enumerate(_list(document.get("networks"))):
+        at = "networks[{}]".format(index)
+        if at not in bad and isinstance(text, str):
+            words = _network_problem(text)
+            if words:
+                yield at, words
+    directory = document.get("directory")
+    if isinstance(directory, dict):
+        yield from _directory_meaning(directory, bad)
+
+
+def _directory_meaning(directory: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str]]:
+    urls = [url for url in _list(directory.get("urls")) if isinstance(url, str)]
+    kinds = {url.partition("://")[0] for url in urls}
+    tls = directory.get("tls")
+    if kinds == {"ldap", "ldaps"}:
+        yield "directory.urls", "ldap:// and ldaps:// are mixed; give one kind"
+    elif kinds == {"ldaps"} and tls in ("starttls", "none"):
+        yield "directory.tls", "{} does not go with ldaps:// URLs; leave it out".format(tls)
+    elif kinds == {"ldap"} and tls == "ldaps":
+        yield "directory.tls", "ldaps needs ldaps:// URLs"
+    if tls != "none" and "ca" not in directory:
+        yield "directory.ca", "missing; give the PEM certificates of the directory's CA, or `system`"
+    for index, url in enumerate(urls):
+        port = url.rstrip("/").rpartition(":")[2]
+        if port.isdigit() and not 1 <= int(port) <= 65535 and "directory.urls[{}]".format(index) not in bad:
+            yield "directory.urls[{}]".format(index), "{} is no TCP port".format(port)
+
+
+def _network_problem(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        try:
+            wider = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            return "{} is not a network".format(text)
+        return "{} is an address inside a network; do you mean {}?".format(text, wider)
+    if network.prefixlen < WIDEST[network.version]:
+        return "{} is wider than /{}: every host in it could relay mail".format(text, WIDEST[network.version])
+    return ""
+
+
+def _tls_of(directory: Dict[str, Any]) -> str:
+    return "ldaps" if directory["urls"][0].startswith("ldaps://") else "starttls"
+
+
+def _list(value: Any) -> List[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _odd(value: Any, path: Tuple[Any, ...]) -> Iterator[Tuple[Tuple[Any, ...], str]]:
+    """Numbers without end and halves of characters, which YAML can write and no schema sees."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, "not a finite number"
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        yield path, "not Unicode text"
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _odd(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _odd(child, (*path, index))

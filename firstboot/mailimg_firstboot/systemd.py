@@ -1,0 +1,61 @@
+"""Units, through systemctl."""
+
+from typing import Any, Callable, NamedTuple
+
+from mailimg_firstboot.errors import StepError
+
+# Seconds for a unit to start or stop: clamd reads a full database for a minute on a busy host.
+START_TIMEOUT = 300.0
+SHOW_TIMEOUT = 30.0
+
+
+class UnitState(NamedTuple):
+    """A unit: whether systemd knows it, whether it runs, and systemd's own words for that."""
+
+    known: bool
+    active: bool
+    words: str
+
+
+class Systemd:
+    """The machine's units; `run` is `Host.run`."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self._run = run
+
+    def state(self, unit: str) -> UnitState:
+        """What systemd says of a unit."""
+        argv = ["systemctl", "show", "-p", "LoadState", "-p", "ActiveState", "-p", "SubState", "-p", "Result",
+                "-p", "ConditionResult", unit]
+        shown = self._run(argv, "ask for the state of {}".format(unit), SHOW_TIMEOUT)
+        fields = dict(line.partition("=")[::2] for line in shown.out.decode("utf-8", "replace").splitlines())
+        words = "{} ({})".format(fields.get("ActiveState", "unknown"), fields.get("SubState", "unknown"))
+        if fields.get("Result", "success") != "success":
+            words += ", result " + fields["Result"]
+        if fields.get("ConditionResult") == "no" and fields.get("ActiveState") == "inactive":
+            words += ", a condition of the unit may not hold"
+        active = fields.get("ActiveState") in ("active", "reloading")
+        return UnitState(fields.get("LoadState") == "loaded", active, words)
+
+    def start(self, unit: str) -> None:
+        """Start a unit and wait until systemd calls it started."""
+        self._order("start", unit)
+
+    def reload(self, unit: str) -> None:
+        """Make a running unit read its files again: reload where it can, restart where it cannot."""
+        self._order("reload-or-restart", unit)
+
+    def restart(self, unit: str) -> None:
+        """Restart a unit."""
+        self._order("restart", unit)
+
+    def stop(self, unit: str) -> None:
+        """Stop a unit and wait until it has stopped."""
+        self._order("stop", unit)
+
+    def _order(self, order: str, unit: str) -> None:
+        try:
+            self._run(["systemctl", order, unit], "{} {}".format(order, unit), START_TIMEOUT)
+        except StepError as error:
+            hint = "See `systemctl status {0}` and `journalctl -u {0}`.".format(unit)
+            raise StepError(error.message, hint) from error

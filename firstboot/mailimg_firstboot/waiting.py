@@ -1,0 +1,62 @@
+"""Trying again what is transient: growing, capped waits up to a deadline that stands in the log."""
+
+import time
+from typing import Callable, TypeVar
+
+from mailimg_firstboot.errors import GaveUpError, TransientError
+
+T = TypeVar("T")
+
+# Seconds of the first wait; each next one is twice as long, up to the cap.
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 15.0
+
+
+class Clock:
+    """Time as steps see it; tests bring their own."""
+
+    def now(self) -> float:
+        """Seconds on a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def stamp(self) -> str:
+        """The time of day as people and logs write it, UTC."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def keep_trying(
+    attempt: Callable[[], T], clock: Clock, patience: float, note: Callable[[str], None],
+    longest: float = LONGEST_WAIT,
+) -> T:
+    """Call `attempt` until it does not raise TransientError.
+
+    Args:
+        attempt: is called at least once.
+        clock: measures and waits.
+        patience: seconds from now after which no further wait begins.
+        note: is told, before each wait, why, how long and how much time is left.
+        longest: cap of a single wait in seconds.
+
+    Raises:
+        GaveUpError: the last TransientError's words, with the number of attempts and the time they took.
+    """
+    begun, wait, attempts = clock.now(), FIRST_WAIT, 0
+    while True:
+        attempts += 1
+        try:
+            return attempt()
+        except TransientError as error:
+            left = begun + patience - clock.now()
+            if left <= 0:
+                words = error.message
+                if attempts > 1:
+                    words += " (tried {} times in {:.0f} s)".format(attempts, clock.now() - begun)
+                raise GaveUpError(words, error.hint) from error
+            wait_now = min(wait, left)
+            note("{}; again in {:.1f} s, deadline in {:.0f} s".format(error.message, wait_now, left))
+        clock.sleep(wait_now)
+        wait = min(wait * 2, longest)

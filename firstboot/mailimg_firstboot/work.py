@@ -1,0 +1,23 @@
+"""What steps are given beside the host."""
+
+from typing import Any, Dict, List, NamedTuple
+
+from mailimg_firstboot.node import Node
+from mailimg_firstboot.rendering import RenderedFile
+from mailimg_firstboot.rolefile import RoleFile
+
+
+class Work(NamedTuple):
+    """The whole goal of a run, decided and rendered before the first step acts.
+
+    Args:
+        role: of the image.
+        site: checked, with defaults; its secrets are `Secret`s.
+        node: this instance.
+        files: every file of the role as it must be.
+    """
+
+    role: RoleFile
+    site: Dict[str, Any]
+    node: Node
+    files: List[RenderedFile]

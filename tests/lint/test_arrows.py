@@ -1,0 +1,179 @@
+"""Who may know whom, in the builder: the arrows that must never exist."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import ROOT, below, is_shell, shown
+
+BUILDER = ROOT / "builder"
+MODULES = below("builder", "*.py")
+# What would make a plan depend on when, where or as whom it is made.
+IMPURE = {
+    "asyncio", "datetime", "getpass", "http", "os", "platform", "random", "requests", "secrets", "shutil", "socket",
+    "subprocess", "tempfile", "time", "urllib",
+}
+SECRET = re.compile(r"passw|secret|token|credential|private_key|bind_pw", re.IGNORECASE)
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything a module imports; of `from a import b` both `a` and `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{shown(path)}: relative import"
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(path: Path) -> set[str]:
+    """First parts of what a module imports."""
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a dotted name of the builder, if it is a module."""
+    place = BUILDER / Path(*name.split("."))
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+
+
+def closure(start: Path) -> set[Path]:
+    """A module and all modules of the builder that it needs."""
+    found, queue = {start}, [start]
+    while queue:
+        for name in imported(queue.pop()):
+            path = module_file(name) if name.startswith("mailimg.") else None
+            if path is not None and path not in found:
+                found.add(path)
+                queue.append(path)
+    return found
+
+
+def strings(path: Path) -> Iterator[str]:
+    """All texts of a module but its docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    module = tree(path)
+    words = {ast.get_docstring(node, clean=False) for node in ast.walk(module) if isinstance(node, documented)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in words:
+            yield node.value
+
+
+def test_modules_are_found() -> None:
+    names = {path.name for path in MODULES}
+    assert {"plan.py", "dib.py", "process.py", "manifest.py", "cli.py"} <= names
+    assert BUILDER / "mailimg" / "identity.py" in closure(BUILDER / "mailimg" / "plan.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_builder_does_not_import_the_agent(path: Path) -> None:
+    assert "mailimg_firstboot" not in packages(path)
+
+
+@pytest.mark.parametrize("path", below("firstboot", "*.py"), ids=shown)
+def test_agent_does_not_import_the_builder(path: Path) -> None:
+    assert "mailimg" not in packages(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_only_dib_knows_diskimage_builder(path: Path) -> None:
+    if path.name.startswith("dib"):
+        return
+    assert "diskimage_builder" not in packages(path)
+    assert [text for text in strings(path) if re.search(r"\bDIB_[A-Z]|\bdisk-image-create\b", text)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_one_door_to_other_programs(path: Path) -> None:
+    starters = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        and re.match(r"(system|popen|fork|exec|spawn|posix_spawn)", node.attr)
+    }
+    assert starters == set()
+    if path != BUILDER / "mailimg" / "process.py":
+        assert {"subprocess", "multiprocessing", "pty"} & packages(path) == set()
+
+
+def test_roles_and_images_are_data() -> None:
+    for path in below("roles") + below("images"):
+        assert path.suffix not in (".py", ".sh", ".bash"), shown(path)
+        assert not path.stat().st_mode & 0o111, f"{shown(path)} is executable"
+        assert not is_shell(path), shown(path)
+        assert not path.read_bytes().startswith(b"#!"), shown(path)
+
+
+@pytest.mark.parametrize("name", ["plan", "identity", "roles", "rolejson"])
+def test_plans_are_pure(name: str) -> None:
+    """No clock, network, environment or program, however far down."""
+    for path in closure(BUILDER / "mailimg" / f"{name}.py"):
+        assert packages(path) & IMPURE == set(), f"{name}.py needs {shown(path)}"
+
+
+def test_manifest_knows_no_clock_network_or_environment() -> None:
+    path = BUILDER / "mailimg" / "manifest.py"
+    assert packages(path) & (IMPURE - {"os"}) == set()
+    used = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    assert used & {"environ", "getenv", "uname", "gethostname", "getlogin"} == set()
+
+
+def fields(path: Path) -> set[str]:
+    """Names of all fields of a module's classes, and of all keys of its literal dictionaries."""
+    names: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            names |= {
+                line.target.id
+                for line in node.body
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+            }
+        elif isinstance(node, ast.Dict):
+            names |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    return names
+
+
+def properties(schema: Any) -> Iterator[tuple[str, Any]]:
+    """All properties that a JSON Schema names, at any depth."""
+    if isinstance(schema, dict):
+        for name, inner in schema.get("properties", {}).items():
+            yield name, inner
+        for inner in schema.values():
+            yield from properties(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from properties(inner)
+
+
+@pytest.mark.parametrize("name", ["plan", "manifest", "rolejson", "roles", "build", "rootfs", "apt"])
+def test_no_field_for_a_secret(name: str) -> None:
+    found = fields(BUILDER / "mailimg" / f"{name}.py")
+    assert found, "no field found: the search is wrong"
+    # `secret` in role.json is a mark on a file that will hold one; schemas say that it is true or false.
+    assert {field for field in found if SECRET.search(field)} <= {"secret"}
+
+
+SCHEMAS = [*below("builder", "*.schema.json"), *below("firstboot", "role.schema.json")]
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=shown)
+def test_schemas_take_no_secret(path: Path) -> None:
+    named = list(properties(json.loads(path.read_text(encoding="utf-8"))))
+    assert named
+    for name, schema in named:
+        if SECRET.search(name):
+            assert schema["type"] == "boolean", f"{shown(path)}: {name} may hold a secret"

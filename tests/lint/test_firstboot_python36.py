@@ -1,0 +1,149 @@
+"""The agent runs on the oldest interpreter of an image, and its modules know only what they may know."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "firstboot"
+PACKAGE = ROOT / "mailimg_firstboot"
+FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "bin/mailimg-firstboot"])
+OLDEST = (3, 6)
+
+# What an image has beside the standard library.
+LIBRARIES = {"jinja2", "jsonschema", "yaml"}
+
+# These are functions of their arguments: no clock, no network, no environment, no other program.
+PURE = ["metadata", "site", "schema", "rendering", "rolefile", "secret", "node"]
+IMPURE = {"time", "datetime", "random", "uuid", "socket", "ssl", "urllib", "http", "smtplib", "subprocess", "os",
+          "platform", "getpass", "tempfile", "shutil", "mailimg_firstboot.host", "mailimg_firstboot.sources",
+          "mailimg_firstboot.waiting", "mailimg_firstboot.report"}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                # `from package import module` names the module; `from module import name` is cut by `known` below.
+                yield f"{node.module}.{alias.name}"
+
+
+def hits(imported: str, forbidden: set[str]) -> bool:
+    return any(imported == one or imported.startswith(one + ".") for one in forbidden)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_grammar(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=OLDEST)
+
+
+def test_library() -> None:
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("vermin")), "--target=3.6-", "--no-tips", "--violations", *map(str, FILES)],
+        capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_a_real_interpreter_compiles_it(tmp_path: Path) -> None:
+    program = shutil.which("python3.6")
+    if program is None:
+        pytest.skip("no python3.6 on the PATH: the grammar was checked by ast only")
+    # pyenv's shim is there for every version it has and runs only those that are chosen.
+    env = {**os.environ, "PYENV_VERSION": "3.6.15"}
+    version = subprocess.run([program, "--version"], env=env, capture_output=True, text=True, check=False)
+    if version.returncode != 0:
+        pytest.skip(f"{program} is there but does not run: {version.stderr.strip()}")
+    copies = []
+    for path in FILES:
+        copies.append(tmp_path / name(path).replace("/", "-"))
+        copies[-1].write_bytes(path.read_bytes())
+    done = subprocess.run([program, "-m", "py_compile", *map(str, copies)], env=env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_what_an_image_has(path: Path) -> None:
+    allowed = sys.stdlib_module_names | LIBRARIES | {"mailimg_firstboot"}
+    assert {one.partition(".")[0] for one in imports(path)} <= allowed
+
+
+def test_the_builder_is_not_known() -> None:
+    for path in FILES:
+        assert not [one for one in imports(path) if hits(one, {"mailimg"})], path
+
+
+def test_one_door_to_programs() -> None:
+    starters = {"subprocess", "multiprocessing", "pty"}
+    doors = {name(path) for path in FILES for one in imports(path) if hits(one, starters)}
+    assert doors == {"mailimg_firstboot/host.py"}
+    starts = re.compile(r"\bos\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)\b")
+    assert not [name(path) for path in FILES if starts.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules(module: str) -> None:
+    assert not [one for one in imports(PACKAGE / f"{module}.py") if hits(one, IMPURE)]
+
+
+def test_steps_know_no_other_step_and_no_machine_but_the_host() -> None:
+    steps = sorted((PACKAGE / "steps").glob("*.py"))
+    assert len(steps) == 7
+    others = {"mailimg_firstboot.steps", "mailimg_firstboot.engine"}
+    machine = (IMPURE | {"pathlib", "io", "sys"}) - {"mailimg_firstboot.host"}
+    for path in steps:
+        assert not [one for one in imports(path) if hits(one, others | machine)], path
+        called = {node.func.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                  if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        assert "open" not in called, path
+
+
+def test_libraries_are_imported_late() -> None:
+    """`status` and a wrong usage answer at once: nothing slow is imported with a module."""
+    slow = LIBRARIES | {"smtplib", "urllib", "http", "ctypes", "ssl"}
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        top |= {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert not [one for one in top if hits(one, slow)], path
+
+
+def test_files_are_short() -> None:
+    for path in FILES:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+        assert path.stem != "utils"
+
+
+# systemd 219 (CentOS 7) ignores what it does not know, with a warning at each boot.
+KNOWN = {
+    "Unit": {"Description", "Documentation", "Wants", "After"},
+    "Service": {"Type", "RemainAfterExit", "ExecStart", "StandardOutput", "StandardError", "SyslogIdentifier",
+                "TimeoutStartSec", "TimeoutStopSec", "UMask", "PrivateTmp", "ProtectHome", "NoNewPrivileges",
+                "CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallArchitectures", "ReadOnlyDirectories"},
+    "Install": {"WantedBy"},
+}
+
+
+def test_the_unit_holds_only_what_systemd_219_knows() -> None:
+    section = ""
+    for line in (ROOT / "systemd/mailimg-firstboot.service").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            assert line.partition("=")[0] in KNOWN[section], line

@@ -1,0 +1,37 @@
+"""Unit tests start no process and reach no network: every door to either is shut."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+
+STARTERS = (
+    "system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp",
+    "execl", "execle", "execlp", "execlpe", "execv", "execve", "execvp", "execvpe",
+    "spawnl", "spawnle", "spawnlp", "spawnlpe", "spawnv", "spawnve", "spawnvp", "spawnvpe",
+)
+CALLERS = ("connect", "connect_ex", "sendto", "sendmsg")
+
+
+def shut(what: str) -> Callable[..., NoReturn]:
+    """A function that fails the test; its exception passes every `except Exception` of the code under test."""
+
+    def door(*_args: Any, **_kwargs: Any) -> NoReturn:
+        pytest.fail(f"a unit test must not call {what}; give the code a fake, or make this a lab test")
+
+    return door
+
+
+@pytest.fixture(autouse=True)
+def shut_doors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process, no connection."""
+    monkeypatch.setattr(subprocess.Popen, "__init__", shut("subprocess.Popen"))
+    for name in STARTERS:
+        monkeypatch.setattr(os, name, shut("os." + name))
+    for name in CALLERS:
+        monkeypatch.setattr(socket.socket, name, shut("socket." + name))
