@@ -58,6 +58,9 @@ def build_images(
     Raises:
         StepError: a layer, disk or image failed; no file of that image is left half-written.
     """
+    make_output(output)
+    store.sweep()
+    scratch.sweep(output, WORK_PREFIX)
     check_space(store, output)
     process.stopped.clear()
     slots: SimpleQueue[int] = SimpleQueue()
@@ -193,16 +196,24 @@ def tree_bytes(tree: Path) -> int:
     return total
 
 
+def make_output(output: Path) -> None:
+    """Make the folder for images.
+
+    Raises:
+        StepError: it cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused("make the output folder", error, output) from error
+
+
 def check_space(store: Store, output: Path) -> None:
     """Say before the work that it cannot be finished.
 
     Raises:
         StepError: too little space; names place and need.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refused("make the output folder", error, output) from error
     for place, need in ((store.root, NEED_STORE_BYTES), (output, NEED_OUTPUT_BYTES)):
         free = shutil.disk_usage(place).free
         if free < need:

@@ -26,14 +26,16 @@ class Systemd:
     def state(self, unit: str) -> UnitState:
         """What systemd says of a unit."""
         argv = ["systemctl", "show", "-p", "LoadState", "-p", "ActiveState", "-p", "SubState", "-p", "Result",
-                "-p", "ConditionResult", unit]
+                "-p", "ConditionResult", "-p", "ConditionTimestampMonotonic", unit]
         shown = self._run(argv, "ask for the state of {}".format(unit), SHOW_TIMEOUT)
         fields = dict(line.partition("=")[::2] for line in shown.out.decode("utf-8", "replace").splitlines())
         words = "{} ({})".format(fields.get("ActiveState", "unknown"), fields.get("SubState", "unknown"))
         if fields.get("Result", "success") != "success":
             words += ", result " + fields["Result"]
-        if fields.get("ConditionResult") == "no" and fields.get("ActiveState") == "inactive":
-            words += ", a condition of the unit may not hold"
+        # ConditionResult is "no" before the first start, too; only a time says that it was looked at.
+        asked = fields.get("ConditionTimestampMonotonic", "0") != "0"
+        if asked and fields.get("ConditionResult") == "no" and fields.get("ActiveState") == "inactive":
+            words += ", a condition of the unit does not hold"
         active = fields.get("ActiveState") in ("active", "reloading")
         return UnitState(fields.get("LoadState") == "loaded", active, words)
 

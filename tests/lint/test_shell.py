@@ -10,8 +10,8 @@ from pathlib import Path
 
 from project import ROOT, files, hooks, is_shell, shown
 
-# Beyond shellcheck's own choice. Not taken: checks of taste (braces, double brackets), and one that knows nothing of the
-# variables that diskimage-builder hands to a hook.
+# Beyond shellcheck's own choice. Not taken: checks of taste (braces, double brackets), and one that cannot know which
+# variables diskimage-builder hands to a hook.
 OPTIONAL = (
     "avoid-nullary-conditions",
     "check-extra-masked-returns",

@@ -145,8 +145,10 @@ def test_uptime(tmp_path: Path) -> None:
      (True, False, "failed (failed), result exit-code")),
     ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n",
      (True, False, "activating (auto-restart), result exit-code")),
-    ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nConditionResult=no\n",
-     (True, False, "inactive (dead), a condition of the unit may not hold")),
+    ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nConditionResult=no\n"
+     "ConditionTimestampMonotonic=7\n", (True, False, "inactive (dead), a condition of the unit does not hold")),
+    ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nConditionResult=no\n"
+     "ConditionTimestampMonotonic=0\n", (True, False, "inactive (dead)")),
 ])
 def test_unit_states(shown: str, wanted: tuple[bool, bool, str]) -> None:
     assert Systemd(lambda *_: Completed(0, shown.encode(), "")).state("x.service") == wanted

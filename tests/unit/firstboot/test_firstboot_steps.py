@@ -125,6 +125,15 @@ def test_timesync_does_not_wait_where_nothing_was_asked(tmp_path: Path) -> None:
         step.apply(host, work(host, with_keys(SITE, time__servers=[])))
 
 
+def test_timesync_does_not_wait_for_a_chrony_that_cannot_run(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    step = next(one for one in STEPS if one.name == "timesync")
+    with pytest.raises(TolerableError, match=r"and chrony\.service is inactive \(dead\)"):
+        step.apply(host, work(host))
+    host.systemd.start("chrony.service")
+    step.apply(host, work(host))
+
+
 def test_render_names_every_difference_but_no_secret(tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)

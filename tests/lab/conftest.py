@@ -1,0 +1,31 @@
+"""Lab tests need root, and share one layer store: the distribution's layer takes half a minute."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builder_site import Site, make_site
+
+from mailimg.store import Store
+
+
+@pytest.fixture(scope="session")
+def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layer store of all lab tests: MAILIMG_STORE if it is set, else one that lasts as long as the session."""
+    kept = os.environ.get("MAILIMG_STORE")
+    return Path(kept) if kept else tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A small installation; the layers that its tests leave in the store are removed, but the distribution's."""
+    made = make_site(tmp_path_factory.mktemp("site"), store_root)
+    store = Store(store_root)
+    before = {layer.identity for layer in store.layers()}
+    yield made
+    for layer in store.layers():
+        if layer.identity not in before and layer.facts["name"] in ("tiny", "role"):
+            store.drop(layer.identity)
