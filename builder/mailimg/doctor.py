@@ -12,7 +12,7 @@ from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI
 
 @dataclass(frozen=True)
 class Tool:
-    """A program, the Debian package that brings it, and the command that needs it."""
+    """A program (or a file, by its path), the Debian package that brings it, and the command that needs it."""
 
     program: str
     package: str
@@ -27,6 +27,8 @@ BUILD_TOOLS = (
     Tool("mmdebstrap", "mmdebstrap", "build"),
     Tool("apt-get", "apt", "build"),
     Tool("dpkg-query", "dpkg", "build"),
+    Tool("/usr/lib/grub/i386-pc", "grub-pc-bin", "build"),
+    Tool("/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin", "build"),
 )
 TEST_TOOLS = (Tool("shellcheck", "shellcheck", "test"),)
 
@@ -42,9 +44,12 @@ def all_tools() -> tuple[Tool, ...]:
 
 def absent(purpose: str | None = None) -> list[Tool]:
     """Programs that are not there, for one command or for all."""
-    return [
-        tool for tool in all_tools() if purpose in (None, tool.purpose) and process.which(tool.program) is None
-    ]
+    return [tool for tool in all_tools() if purpose in (None, tool.purpose) and not present(tool)]
+
+
+def present(tool: Tool) -> bool:
+    """Whether a program is on the PATH that builds run with, or a file is there."""
+    return Path(tool.program).exists() if tool.program.startswith("/") else process.which(tool.program) is not None
 
 
 def install(tools: list[Tool]) -> None:
