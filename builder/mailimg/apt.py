@@ -17,7 +17,8 @@ from mailimg.identity import digest
 
 # Settings of the build host without which its mirror may be out of reach of a chroot.
 BUILD_SETTINGS = re.compile(
-    r'^Acquire::((https?|ftp)::Proxy|Check-Valid-Until|Check-Date|Retries|https?::Timeout)\b.* ".*";$', re.IGNORECASE
+    r'^Acquire::((https?|ftp)::Proxy(::[^ ]+)?|Check-Valid-Until|Check-Date|Retries|https?::Timeout) ".*";$',
+    re.IGNORECASE,
 )
 TIMEOUT_SECONDS = 20
 MIRROR_HINT = "Check the network and this host's apt sources, or name another mirror with --mirror URL."

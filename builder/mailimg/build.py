@@ -80,8 +80,10 @@ def build_images(
             return list(pool.map(one, plans))
         except BaseException:
             # Ctrl-C arrives here, in the main thread, while others wait for diskimage-builder.
-            pool.shutdown(wait=False, cancel_futures=True)
-            process.stop_all()
+            with process.undisturbed():
+                pool.shutdown(wait=False, cancel_futures=True)
+                process.stop_all()
+                pool.shutdown()
             raise
 
 
@@ -179,6 +181,7 @@ def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str,
     """What `mailimg verify` has to know, so that an image can be verified without the role's folder."""
     return {
         "login": distro.login,
+        "firmware": list(distro.disk["firmware"]),
         "min_ram_mib": plan.min_ram_mib,
         "role": role.name,
         "listeners": sorted({*distro.listeners, *role.listeners}),

@@ -7,7 +7,6 @@ boot loader is written as bytes. So it runs in containers, and two builds never 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 from mailimg import process
 from mailimg.bootloader import SECTOR, BootEntry, grub_config, install_bios, install_uefi, make_image
 from mailimg.errors import InputError, StepError
+from mailimg.ext4 import Filesystem, make_filesystem
 
 MIB = 1024 * 1024
 ALIGN = MIB // SECTOR  # partitions start at whole MiB, as every current tool does
@@ -79,6 +79,12 @@ class DiskSpec:
     def entry(self) -> BootEntry:
         """What the boot loader starts on this disk."""
         return BootEntry(self.root_uuid, self.kernel, self.initrd, self.cmdline)
+
+
+    def filesystem(self, part: Partition) -> Filesystem:
+        """The root filesystem in its place."""
+        return Filesystem(part.start * SECTOR, part.sectors * SECTOR, self.features, self.root_uuid, self.hash_seed,
+                          self.epoch)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,8 @@ def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str]
         process.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", raw], what="write the partition table",
                     stdin=sfdisk_script(spec).encode(), timeout=TIMEOUT)
         started = time.monotonic()
-        make_root(tree, spec, parts["root"], raw, scratch)
+        files = {"boot/grub/grub.cfg": grub_config(spec.entry), "etc/fstab": fstab(spec)}
+        make_filesystem(tree, files, spec.filesystem(parts["root"]), raw, scratch)
         report(f"root filesystem: {time.monotonic() - started:.1f} s")
         if "bios" in spec.firmware:
             core = scratch / "core.img"
@@ -181,49 +188,6 @@ def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str]
             volume = uuid.UUID(esp.guid).hex[:8]
             install_uefi(raw, spec.root_uuid, esp.start, esp.sectors, volume, spec.epoch, scratch)
             report("boot loader for UEFI")
-
-
-def make_root(tree: Path, spec: DiskSpec, part: Partition, raw: Path, scratch: Path) -> None:
-    """Make and fill the root filesystem inside `raw`.
-
-    The files of the disk (grub.cfg, fstab) are laid over the tree by a read-only overlay in a mount namespace of its
-    own: the tree may be a layer that other images share.
-    """
-    for name in ("extra", "tree", "merged"):
-        (scratch / name).mkdir()
-    files = {"boot/grub/grub.cfg": grub_config(spec.entry), "etc/fstab": fstab(spec)}
-    lay_extra(tree, scratch / "extra", files, spec.epoch)
-    extended = [f"offset={part.start * SECTOR}", f"hash_seed={spec.hash_seed}", "root_owner=0:0",
-                "lazy_itable_init=1", "lazy_journal_init=1"]
-    mke2fs = [
-        "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-L", "root", "-O", spec.features, "-U", spec.root_uuid,
-        "-E", ",".join(extended), "-d", "merged", str(raw.absolute()), f"{part.sectors // 2}k",
-    ]
-    # Relative names: a colon or comma in a path would end an option of overlayfs.
-    script = 'mount --bind "$1" tree; mount -t overlay -o ro,lowerdir=extra:tree overlay merged; shift; exec "$@"'
-    process.run(process.confine(["sh", "-eu", "-c", script, "sh", str(tree.absolute()), *mke2fs]),
-                what="make the root filesystem", cwd=scratch, timeout=TIMEOUT,
-                env={"E2FSPROGS_FAKE_TIME": str(spec.epoch), "SOURCE_DATE_EPOCH": str(spec.epoch)})
-
-
-def lay_extra(tree: Path, extra: Path, files: dict[str, str], epoch: int) -> None:
-    """Write `files` below `extra`; directories take mode, owner and times of the tree's own, where it has them."""
-    for name, text in files.items():
-        path = extra / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o644)
-        os.utime(path, (epoch, epoch))
-    directories = {extra / parent for name in files for parent in Path(name).parents}
-    for directory in sorted(directories, reverse=True):
-        original = tree / directory.relative_to(extra)
-        if original.is_dir():
-            owner = original.stat()
-            os.chown(directory, owner.st_uid, owner.st_gid)
-            shutil.copystat(original, directory)
-        else:
-            directory.chmod(0o755)
-            os.utime(directory, (epoch, epoch))
 
 
 def convert(raw: Path, target: Path, *, form: str = "qcow2", compress: str = "zlib") -> None:

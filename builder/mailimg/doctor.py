@@ -30,7 +30,11 @@ BUILD_TOOLS = (
     Tool("/usr/lib/grub/i386-pc", "grub-pc-bin", "build"),
     Tool("/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin", "build"),
 )
-TEST_TOOLS = (Tool("shellcheck", "shellcheck", "test"),)
+TEST_TOOLS = (
+    Tool("shellcheck", "shellcheck", "test"),
+    # `verify --firmware uefi` is an option; the tests take it.
+    Tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "test"),
+)
 
 
 def all_tools() -> tuple[Tool, ...]:

@@ -13,7 +13,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -28,8 +29,12 @@ BASE_ENV: Mapping[str, str] = {
 
 TAIL_LINES = 20
 
+# For those who start a program and keep it: its type, and "where standard output goes" for its standard error.
+Process = subprocess.Popen[bytes]
+STDOUT = subprocess.STDOUT
+
 # What runs now, so that an interruption that arrives in one thread ends the programs of all.
-running: set[subprocess.Popen[bytes]] = set()
+running: set[Process] = set()
 # Set by the interruption: a thread that was between two programs must not start the next.
 stopped = threading.Event()
 
@@ -87,6 +92,8 @@ def run(
     except BaseException:
         kill_group(process)
         raise
+    finally:
+        close_pipes(process)
     running.discard(process)
     stdout, stderr = out.decode(errors="replace"), err.decode(errors="replace")
     if check and process.returncode != 0:
@@ -108,17 +115,20 @@ def stream(
     An exception in `line` or an interruption kills the program's group before it goes on.
     """
     process = start([str(word) for word in argv], what=what, env=env, cwd=cwd,
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                    stdout=subprocess.PIPE, stderr=STDOUT)
     assert process.stdout is not None  # noqa: S101 - tells mypy what Popen was asked for
     try:
-        for raw in process.stdout:
-            line(raw.decode(errors="replace").rstrip("\n"))
+        with process.stdout as out:
+            for raw in out:
+                line(raw.decode(errors="replace").rstrip("\n"))
         process.wait()
         running.discard(process)
         return process.returncode
     except BaseException:
         kill_group(process)
         raise
+    finally:
+        close_pipes(process)
 
 
 def start(
@@ -131,7 +141,7 @@ def start(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     pass_fds: Iterable[int] = (),
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start a program in a process group of its own; the caller ends it with `kill_group`."""
     if stopped.is_set():
         raise StepError(f"{what}: interrupted")
@@ -157,20 +167,35 @@ def start(
     return process
 
 
-def kill_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
+def kill_group(process: Process, grace: float = 5.0) -> None:
     """End a program that `start` started, and all that is in its group; ask first, then force, then reap."""
-    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(wait)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
+    # Also when the program itself has gone: what it started may have ignored the request.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     running.discard(process)
+
+
+def close_pipes(process: Process) -> None:
+    """Close our ends of its pipes; only for who reads them."""
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no second Ctrl-C cut short what the first one asked for; for the main thread."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_all() -> None:

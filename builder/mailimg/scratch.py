@@ -27,9 +27,7 @@ def scratch(parent: Path, prefix: str = "") -> Iterator[Path]:
     Args:
         prefix: begins the folder's name; only folders of that prefix are taken for left-overs.
     """
-    # Held while a folder is there without its lock: nobody may take a newborn for a left-over.
-    with (parent / LOCK).open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with guarded(parent):
         remove_dead(parent, prefix)
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
         lock = (folder / LOCK).open("w")
@@ -38,14 +36,22 @@ def scratch(parent: Path, prefix: str = "") -> Iterator[Path]:
         try:
             yield folder
         finally:
-            remove_tree(folder)
+            with guarded(parent):
+                remove_tree(folder)
 
 
 def sweep(parent: Path, prefix: str = "") -> None:
     """Remove what killed builds left."""
+    with guarded(parent):
+        remove_dead(parent, prefix)
+
+
+@contextmanager
+def guarded(parent: Path) -> Iterator[None]:
+    """Held while a folder of a living build may be without its lock: when it is born and when it is removed."""
     with (parent / LOCK).open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        remove_dead(parent, prefix)
+        yield
 
 
 def remove_dead(parent: Path, prefix: str) -> None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -67,7 +68,7 @@ class Store:
         (folder / "layer.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         tree.rename(folder / "tree")
         # Else a power cut could keep the rename and lose the bytes of files that later builds would trust.
-        os.sync()
+        sync_filesystem(folder)
         target = self.root / "layers" / identity
         folder.rename(target)
         sync(target.parent)
@@ -139,6 +140,21 @@ class Store:
     def free_bytes(self) -> int:
         """Free space on the store's file system."""
         return shutil.disk_usage(self.root).free
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Write out the file system that holds a folder; unlike os.sync() it does not wait for others, which may hang.
+
+    Raises:
+        OSError: something that was written before could not be kept.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(handle)
 
 
 def sync(folder: Path) -> None:

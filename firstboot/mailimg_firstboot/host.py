@@ -232,8 +232,13 @@ class Host:
         return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))) not in (-1, TIME_ERROR)
 
     def uptime(self) -> float:
-        """Seconds since the kernel started."""
-        return float((self.read("/proc/uptime") or b"0 0").split()[0])
+        """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""
+        whole = float((self.read("/proc/uptime") or b"0 0").split()[0])
+        if not self.path("/run/systemd/container").exists():
+            return whole
+        # proc(5): field 22 is the start in clock ticks; the second field, in brackets, may hold blanks.
+        fields = (self.read("/proc/1/stat") or b"").rsplit(b")", 1)[-1].split()
+        return whole - int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else whole
 
     def console(self, line: str) -> None:
         """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""

@@ -14,7 +14,7 @@ from mailimg_firstboot import schema
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
 
-HINT = "Correct the document; `mailimg site validate FILE` makes the same check before an instance boots."
+HINT = "Correct the document; `mailimg-firstboot render --site FILE` makes the same check without the cloud."
 
 # A server network wider than this is a mistake that would open the relay to strangers.
 WIDEST = {4: 8, 6: 16}

@@ -56,8 +56,16 @@ class Systemd:
         self._order("stop", unit)
 
     def _order(self, order: str, unit: str) -> None:
+        what = "{} {}".format(order, unit)
         try:
-            self._run(["systemctl", order, unit], "{} {}".format(order, unit), START_TIMEOUT)
+            try:
+                self._run(["systemctl", order, unit], what, START_TIMEOUT)
+            except StepError:
+                # systemd counts our orders together with a daemon's crashes; a few runs in a row are not a crash loop.
+                if "start-limit" not in self.state(unit).words:
+                    raise
+                self._run(["systemctl", "reset-failed", unit], "reset " + unit, SHOW_TIMEOUT)
+                self._run(["systemctl", order, unit], what, START_TIMEOUT)
         except StepError as error:
             hint = "See `systemctl status {0}` and `journalctl -u {0}`.".format(unit)
             raise StepError(error.message, hint) from error

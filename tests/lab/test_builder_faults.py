@@ -135,6 +135,22 @@ def test_ctrl_c_ends_a_hook(site: Site, output: Path, start: Callable[[Path], Ru
     assert visible(output) == set()
 
 
+def test_ctrl_c_twice_ends_even_a_stubborn_hook(
+    site: Site, output: Path, start: Callable[[Path], Running]
+) -> None:
+    site.hooks({"install.d/50-tiny-stubborn": HOOK + "trap '' INT TERM\nsleep 600\n"})
+    build = start(output)
+    build.wait_to_say("install: ")
+    wait_for("the hook sleeps", lambda: bool(site_sleepers(site)), 30)
+    build.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    code, seconds, said = build.end(signal.SIGINT)
+    assert code == 130, said
+    assert seconds < SOON_SECONDS
+    assert "Traceback" not in said
+    site.assert_quiet()
+
+
 def site_sleepers(site: Site) -> list[str]:
     """Programs of the sleeping hook: they live below the store's tree, in a mount namespace of their own."""
     return [one for one in site.processes() if " sleep 60" in one]
@@ -271,10 +287,10 @@ def test_missing_tool(site: Site, output: Path, tmp_path: Path) -> None:
     site.hooks({})
     programs = tmp_path / "bin"
     programs.mkdir()
-    for tool in doctor.all_tools():
-        place = process.which(tool.program)
-        if tool.program != "mmdebstrap" and place is not None:
-            (programs / tool.program).symlink_to(place)
+    for program in {tool.program for tool in doctor.all_tools()} - {"mmdebstrap"}:
+        place = process.which(program)
+        if place is not None:
+            (programs / program).symlink_to(place)
     failed = site.build(output, host=["--path", str(programs)])
     assert failed.returncode == 1
     assert failed.stderr.splitlines() == [

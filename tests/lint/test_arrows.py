@@ -12,12 +12,19 @@ from typing import Any
 import pytest
 from project import ROOT, below, is_shell, shown
 
+from mailimg import gather
+
 BUILDER = ROOT / "builder"
 MODULES = below("builder", "*.py")
 # What would make a plan depend on when, where or as whom it is made.
 IMPURE = {
     "asyncio", "datetime", "getpass", "http", "os", "platform", "random", "requests", "secrets", "shutil", "socket",
     "subprocess", "tempfile", "time", "urllib",
+}
+# Of what makes layers and disks: values and plumbing, which choose no byte of either.
+DECIDES_NOTHING = {
+    "documents.py", "errors.py", "identity.py", "plan.py", "process.py", "progress.py", "resources.py", "roles.py",
+    "scratch.py", "store.py",
 }
 SECRET = re.compile(r"passw|secret|token|credential|private_key|bind_pw", re.IGNORECASE)
 
@@ -130,6 +137,16 @@ def test_manifest_knows_no_clock_network_or_environment() -> None:
     assert packages(path) & (IMPURE - {"os"}) == set()
     used = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
     assert used & {"environ", "getenv", "uname", "gethostname", "getlogin"} == set()
+
+
+@pytest.mark.parametrize(("part", "start"), [("mailimg layers", "rootfs.py"), ("mailimg disk", "disk.py")])
+def test_identities_count_the_code_that_decides_bytes(part: str, start: str) -> None:
+    """Every module that makes layers or disks is in gather.CODE: an edit of it must not meet what the old one made."""
+    found = {path.name for path in closure(BUILDER / "mailimg" / start)}
+    if part == "mailimg layers":
+        # Named to DIB as a program, not imported.
+        found.add("dib_tree.py")
+    assert set(gather.CODE[part]) == found - DECIDES_NOTHING
 
 
 def fields(path: Path) -> set[str]:

@@ -13,7 +13,7 @@ from mailimg.errors import StepError
 # What a phase is known by. Kernel and systemd write these on the console of every target.
 PHASES = (
     ("kernel", re.compile(r"Linux version \d")),
-    ("init", re.compile(r"systemd\[1\]: |Welcome to |systemd \d+\S* running in")),
+    ("init", re.compile(r"systemd\[1\]: |Welcome to (?!GRUB)|systemd \d+\S* running in")),
     ("network", re.compile(r"Reached target \S*(?:network-online\.target|Network is Online)|ci-info: \+")),
 )
 # After these nothing more will come; waiting for the time-out would only cost time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -19,7 +18,7 @@ class Daemon:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: process.Process | None = None
 
     @property
     def log(self) -> Path:
@@ -29,7 +28,7 @@ class Daemon:
     def launch(self, argv: list[str]) -> None:
         """Start the program with its output in the log."""
         with self.log.open("ab") as log:
-            self.process = process.start(argv, what=f"start {self.name}", stdout=log, stderr=subprocess.STDOUT)
+            self.process = process.start(argv, what=f"start {self.name}", stdout=log, stderr=process.STDOUT)
 
     def stop(self) -> None:
         """End it; nothing happens when it does not run."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 from mailimg import process
@@ -106,7 +105,7 @@ class Container(Daemon):
 
 def exited(node: Guest | Container) -> str:
     """How the node's program ended, or an empty string while it runs."""
-    running: subprocess.Popen[bytes] | None = node.process
+    running: process.Process | None = node.process
     if running is None or running.poll() is None:
         return ""
     return process.exit_words(running.returncode)

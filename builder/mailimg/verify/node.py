@@ -70,7 +70,7 @@ class Node:
 
     def listeners(self) -> tuple[int, ...]:
         """TCP ports that listen, sorted, each once."""
-        return parse_listeners(self.ask(["ss", "-Hltn"]))
+        return parse_listeners(self.ask(["ss", "-ltn"]))
 
     def files_with(self, folder: str, text: str) -> list[str]:
         """Files below `folder` that contain `text`, compressed or not."""
@@ -89,5 +89,6 @@ class Node:
 
 
 def parse_listeners(text: str) -> tuple[int, ...]:
-    """Ports of `ss -Hltn`: the fourth column is address:port, IPv6 addresses in brackets."""
-    return tuple(sorted({int(line.split()[3].rpartition(":")[2]) for line in text.splitlines() if line.strip()}))
+    """Ports of `ss -ltn`: the fourth column is address:port; the header is left out here, CentOS 7's ss has no -H."""
+    rows = [line.split() for line in text.splitlines() if line.startswith("LISTEN ")]
+    return tuple(sorted({int(row[3].rpartition(":")[2]) for row in rows}))

@@ -149,7 +149,7 @@ def listeners(bench: Bench) -> str:
     if wanted - found:
         problems.append(f"named by the role but not listening: {sorted(wanted - found)}")
     if problems:
-        raise CheckFailed("; ".join([*problems, bench.node.ask(["ss", "-Hltnp"])]))
+        raise CheckFailed("; ".join([*problems, bench.node.ask(["ss", "-ltnp"])]))
     return ", ".join(map(str, sorted(found)))
 
 

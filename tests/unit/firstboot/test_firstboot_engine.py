@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,10 @@ def number_of_changes(path: Path) -> int:
     return len(host.fuse.changes) - before
 
 
-def test_killed_anywhere_it_converges(tmp_path: Path) -> None:
+def test_killed_anywhere_it_converges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill a first run, and a run that changes a serving node, before and after every single change."""
+    # The page cache outlives a killed process; waiting for the disk ten thousand times would prove nothing here.
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
     changes = number_of_changes(tmp_path / "count")
     assert changes > 20
     for serving in (False, True):

@@ -136,6 +136,17 @@ def test_uptime(tmp_path: Path) -> None:
     assert host.uptime() == 12.34
 
 
+def test_uptime_of_a_container_is_that_of_its_first_process(tmp_path: Path) -> None:
+    host = Host(str(tmp_path))
+    (tmp_path / "proc/1").mkdir(parents=True)
+    (tmp_path / "run/systemd").mkdir(parents=True)
+    (tmp_path / "run/systemd/container").write_text("systemd-nspawn")
+    (tmp_path / "proc/uptime").write_text("3900.50 40.00\n")
+    started = 3890 * os.sysconf("SC_CLK_TCK")
+    (tmp_path / "proc/1/stat").write_text(f"1 (a (b) c) S 0 1 1 0 -1 4194560 {'0 ' * 12}{started} 0\n")
+    assert host.uptime() == 10.5
+
+
 @pytest.mark.parametrize(("shown", "wanted"), [
     ("LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n", (True, True, "active (running)")),
     ("LoadState=loaded\nActiveState=reloading\nSubState=reload\nResult=success\n", (True, True, "reloading (reload)")),
@@ -163,12 +174,27 @@ def test_orders_of_units() -> None:
     units.stop("a.service")
     assert [argv[1] for argv in ran] == ["start", "reload-or-restart", "restart", "stop"]
 
-    def fail(argv: list[str], what: str, timeout: float) -> None:
+    def fail(argv: list[str], what: str, timeout: float) -> Completed:
+        if argv[1] == "show":
+            return Completed(0, b"ActiveState=failed\nResult=exit-code\n", "")
         raise StepError(what + ": systemctl ended with status 1")
 
     with pytest.raises(StepError, match=r"start a\.service: systemctl ended with status 1") as caught:
         Systemd(fail).start("a.service")
     assert caught.value.hint == "See `systemctl status a.service` and `journalctl -u a.service`."
+
+
+def test_a_start_limit_is_reset_once() -> None:
+    ran: list[str] = []
+
+    def run(argv: list[str], what: str, timeout: float) -> Completed:
+        ran.append(argv[1])
+        if argv[1] == "restart" and "reset-failed" not in ran:
+            raise StepError(what + ": systemctl ended with status 1")
+        return Completed(0, b"ActiveState=failed\nResult=start-limit-hit\n", "")
+
+    Systemd(run).restart("a.service")
+    assert ran == ["restart", "show", "reset-failed", "restart"]
 
 
 def test_the_doors_are_shut(tmp_path: Path) -> None:
