@@ -9,6 +9,8 @@ DISTRO ?= debian-12
 OUTPUT ?= images/out
 VENV := .venv
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+# Tests use the layers that builds left, and leave theirs for the next run.
+MAILIMG_STORE ?= /var/cache/mailimg
 SUITES := tests/lint tests/unit tests/golden tests/lab tests/boot
 
 .PHONY: help
@@ -18,12 +20,13 @@ help: ## Show this list.
 .PHONY: image
 image: setup ## Build one image: make image ROLE=smtp-in DISTRO=debian-12
 	@echo "==> mailimg build --role $(ROLE) --distro $(DISTRO)"
-	@$(SUDO) $(VENV)/bin/mailimg build --role $(ROLE) --distro $(DISTRO) --output $(OUTPUT)
+	@$(SUDO) $(VENV)/bin/mailimg build --role $(ROLE) --distro $(DISTRO) --output $(OUTPUT) \
+		--store $(MAILIMG_STORE)
 
 .PHONY: test
 test: setup ## Run every test: lint, unit, golden renderings, real peers, boots.
 	@echo "==> pytest $(SUITES)"
-	@$(SUDO) $(VENV)/bin/python -m pytest --durations=15 $(SUITES)
+	@$(SUDO) env MAILIMG_STORE=$(MAILIMG_STORE) $(VENV)/bin/python -m pytest --durations=15 $(SUITES)
 
 .PHONY: unit
 unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderings.
