@@ -28,7 +28,7 @@ PROGRAMS = {
 
 # The builder's own modules that decide bytes: of layers, and of disks and images.
 CODE = {
-    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py"),
+    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py", "trees.py"),
     "mailimg disk": ("bootloader.py", "disk.py", "ext4.py"),
 }
 

@@ -11,7 +11,7 @@ from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import dib
+from mailimg import dib, trees
 from mailimg.errors import refused
 from mailimg.plan import ImagePlan, Inputs, Layer
 from mailimg.progress import Task
@@ -38,6 +38,12 @@ def build_layers(
     for layer in plan.layers:
         with store.lock(layer.identity, waits=partial(task.update, f"layer {layer.name}: another build makes it")):
             stored = store.get(layer.identity)
+            if stored is not None:
+                task.update(f"layer {layer.name}: in store")
+                if not store.whole(stored):
+                    task.update(f"layer {layer.name}: changed in the store, built again")
+                    store.discard(layer.identity)
+                    stored = None
             if stored is None:
                 try:
                     stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
@@ -63,9 +69,9 @@ def build_layer(
     task.update(f"layer {layer.name}")
     log = store.root / "logs" / f"{layer.name}-{layer.identity[:12]}.log"
     log.unlink(missing_ok=True)
-    begun = time.monotonic()
+    begun, wall_clock = time.monotonic(), time.time()
     with store.work() as work:
-        environment: Mapping[str, str] = inputs.environment
+        environment: Mapping[str, str] = {**inputs.environment, "SOURCE_DATE_EPOCH": str(inputs.epoch)}
         if layer.role is not None:
             stage_role(work / "role", layer, resources, inputs)
             environment = {
@@ -85,6 +91,9 @@ def build_layer(
             log=log,
             on_phase=lambda phase, hook: task.update(f"layer {layer.name}, {phase}: {hook}"),
         )
+        task.update(f"layer {layer.name}: into the store")
+        # Whole seconds: a file system may keep no finer times.
+        trees.settle(work / "tree", int(wall_clock), inputs.epoch)
         facts = {
             "schema": 1,
             "name": layer.name,

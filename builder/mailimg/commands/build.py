@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mailimg import apt, gather
-from mailimg.build import Built, build_images
+from mailimg.build import Built, build_images, default_jobs
 from mailimg.commands import options
 from mailimg.doctor import missing_tools
 from mailimg.errors import InputError
@@ -37,7 +37,9 @@ from mailimg.store import Store
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Cloud image to start from, for distributions that start from one.",
 )
-@click.option("--jobs", type=click.IntRange(1, 32), default=1, show_default=True, help="Images to build at once.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 32), help="Images to build at once.  [default: by cores and memory]"
+)
 @options.store
 @options.as_json
 def build(
@@ -49,7 +51,7 @@ def build(
     compress: str,
     mirror: str | None,
     base_image: Path | None,
-    jobs: int,
+    jobs: int | None,
     store: Path,
     as_json: bool,
 ) -> None:
@@ -81,7 +83,7 @@ def build(
             Store(store),
             output.resolve(),
             display,
-            jobs=jobs,
+            jobs=jobs or default_jobs(len(plans)),
         )
     if as_json:
         click.echo(json.dumps([summary(result) for result in results], indent=2))
