@@ -16,6 +16,7 @@ from mailimg.errors import refused
 from mailimg.plan import ImagePlan, Inputs, Layer
 from mailimg.progress import Task
 from mailimg.resources import Resources
+from mailimg.roles import first_with
 from mailimg.store import Store, StoredLayer
 
 
@@ -84,7 +85,7 @@ def build_layer(
             layer.elements,
             tree=work / "tree",
             parent=parent.tree if parent else None,
-            elements_folder=resources.elements,
+            elements_path=resources.elements_path,
             work=work / "dib",
             cache=store.root / "cache" / f"slot-{slot}",
             environment=environment,
@@ -114,4 +115,6 @@ def stage_role(folder: Path, layer: Layer, resources: Resources, inputs: Inputs)
     document = {**inputs.role_documents[layer.role], "identity": layer.identity, "version": package_version("mailimg")}
     folder.mkdir()
     (folder / "role.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    shutil.copytree(resources.roles / layer.role / "templates", folder / "templates")
+    shutil.copytree(
+        first_with(resources.roles_path, layer.role, "role.yaml") / "templates", folder / "templates"
+    )

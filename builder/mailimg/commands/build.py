@@ -22,6 +22,8 @@ from mailimg.store import Store
 @options.role
 @options.every
 @options.distro
+@options.roles_path
+@options.elements_path
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -46,6 +48,8 @@ def build(
     roles: tuple[str, ...],
     every: bool,
     distro: str,
+    own_roles: tuple[Path, ...],
+    own_elements: tuple[Path, ...],
     output: Path,
     form: str,
     compress: str,
@@ -63,7 +67,7 @@ def build(
       mailimg build --role smtp-in --distro debian-12
       mailimg build --all --distro debian-12 --jobs 2 --output /srv/images
     """
-    resources = installed()
+    resources = installed(own_roles, own_elements)
     names = options.chosen_roles(resources, roles, every)
     pairs, chosen = gather.load(resources, names, distro)
     if base_image is not None:

@@ -19,6 +19,8 @@ from mailimg.store import Store
 @options.role
 @options.every
 @options.distro
+@options.roles_path
+@options.elements_path
 @options.form
 @options.compress
 @options.mirror
@@ -28,6 +30,8 @@ def why(
     roles: tuple[str, ...],
     every: bool,
     distro: str,
+    own_roles: tuple[Path, ...],
+    own_elements: tuple[Path, ...],
     form: str,
     compress: str,
     mirror: str | None,
@@ -41,7 +45,7 @@ def why(
     \b
       mailimg why --role smtp-in --distro debian-12
     """
-    resources = installed()
+    resources = installed(own_roles, own_elements)
     pairs, chosen = gather.load(resources, options.chosen_roles(resources, roles, every), distro)
     sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror)
     inputs = gather.measure(resources, pairs, chosen, sources, index=True)
