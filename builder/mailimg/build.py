@@ -21,9 +21,12 @@ from mailimg.progress import Display, Task
 from mailimg.resources import Resources
 from mailimg.roles import Distro, Role
 from mailimg.store import Store
+from mailimg.why import decided
 
 # A tree of the largest role with its parent's copy; measured: smtp-in's tree takes 0.9 GiB.
 NEED_STORE_BYTES = 4 * GIB
+# apt with Debian's package lists, a tree's pages, the clusters in work; measured: well under 1 GiB.
+JOB_MEMORY_BYTES = 1 * GIB
 # The raw disk is sparse: what counts is the tree's size again, and the image.
 NEED_OUTPUT_BYTES = 2 * GIB
 # Of folders in the output folder, each of one running build.
@@ -78,7 +81,7 @@ def build_images(
         finally:
             slots.put(slot)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with store.in_use(), ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             return list(pool.map(one, plans))
         except BaseException:
@@ -125,7 +128,7 @@ def build_image(
                 plan,
                 finished,
                 packages=packages.read_dpkg(layer.tree),
-                tree_bytes=tree_bytes(layer.tree),
+                tree_bytes=layer.facts["bytes"],
                 contract=verification_facts(role, distro, plan),
                 os_facts=distro.os,
                 seconds={"layers": layers_seconds, **seconds},
@@ -138,7 +141,14 @@ def build_image(
             manifest.manifest_path(finished).replace(manifest.manifest_path(image))
     except OSError as error:
         raise refused(f"make {image.name}", error, output) from error
+    store.remember(plan.name, decided(plan))
     return Built(image, document, tuple(built), False, time.monotonic() - begun)
+
+
+def default_jobs(images: int) -> int:
+    """How many images to build at once: one a core, and no more than memory allows."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(images, len(os.sched_getaffinity(0)), memory // JOB_MEMORY_BYTES))
 
 
 def make_image(
@@ -194,15 +204,6 @@ def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str,
         "ports": [dict(port) for port in role.ports],
         "verify": list(role.verify),
     }
-
-
-def tree_bytes(tree: Path) -> int:
-    """Size of all files of a tree, in bytes on disk."""
-    total = 0
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            total += (Path(folder) / name).lstat().st_blocks * 512
-    return total
 
 
 def make_output(output: Path) -> None:

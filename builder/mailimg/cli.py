@@ -17,6 +17,7 @@ from mailimg.commands.doctor import doctor
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
 from mailimg.commands.verify import verify
+from mailimg.commands.why import why
 from mailimg.errors import InputError, MailimgError, StepError
 
 INTERRUPTED = 130
@@ -37,7 +38,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, list_all, verify, doctor, clean):
+for command in (build, plan, why, list_all, verify, doctor, clean):
     group.add_command(command)
 
 

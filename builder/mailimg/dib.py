@@ -96,13 +96,13 @@ def version() -> str:
     return package_version("diskimage-builder")
 
 
-def expand(elements: Sequence[str], folder: Path) -> dict[str, Path]:
+def expand(elements: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
     """All elements that a list of elements brings in: name -> folder, ours before diskimage-builder's own.
 
     Raises:
         InputError: an element is missing, or two provide the same thing.
     """
-    search = f"{folder}:{paths.get_path('elements')}"
+    search = ":".join([*map(str, folders), paths.get_path("elements")])
     try:
         return dict(sorted((name, Path(place)) for name, place in element_dependencies.get_elements(elements, search)))
     except element_dependencies.MissingElementException as error:
@@ -111,9 +111,9 @@ def expand(elements: Sequence[str], folder: Path) -> dict[str, Path]:
         raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
 
 
-def element_digests(elements: Sequence[str], folder: Path) -> dict[str, str]:
+def element_digests(elements: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
     """Digest of each element that a list brings in."""
-    return {name: digest_folder(place, without=UNDECISIVE) for name, place in expand(elements, folder).items()}
+    return {name: digest_folder(place, without=UNDECISIVE) for name, place in expand(elements, folders).items()}
 
 
 def build_tree(
@@ -121,7 +121,7 @@ def build_tree(
     *,
     tree: Path,
     parent: Path | None,
-    elements_folder: Path,
+    elements_path: Sequence[Path],
     work: Path,
     cache: Path,
     environment: Mapping[str, str],
@@ -151,7 +151,7 @@ def build_tree(
         **{name: os.environ[name] for name in PROXIES if name in os.environ},
         **environment,
         "PATH": f"{bin_folder}:{process.BASE_ENV['PATH']}",
-        "ELEMENTS_PATH": str(elements_folder),
+        "ELEMENTS_PATH": ":".join(map(str, elements_path)),
         "TMP_DIR": str(work),
         "DIB_IMAGE_CACHE": str(cache),
         "DIB_LOCKFILES": str(cache / "locks"),
@@ -183,7 +183,7 @@ def build_tree(
         argv = process.confine([*unsynced, *command])
         status = process.stream(argv, what="run diskimage-builder", line=take, env=run_environment)
     if status != 0 or not tree.is_dir():
-        raise failure(reader, status, expand(elements, elements_folder), log, work)
+        raise failure(reader, status, expand(elements, elements_path), log, work)
     return reader.hooks
 
 

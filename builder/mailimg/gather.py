@@ -28,7 +28,7 @@ PROGRAMS = {
 
 # The builder's own modules that decide bytes: of layers, and of disks and images.
 CODE = {
-    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py"),
+    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py", "trees.py"),
     "mailimg disk": ("bootloader.py", "disk.py", "ext4.py", "qcow2.py"),
 }
 
@@ -51,7 +51,7 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
         if role is not None and chosen is not None:
             problems.of(partial(role_document, role, chosen, identity=NO_IDENTITY, version=package_version("mailimg")))
             for _, elements in layer_elements(role, chosen):
-                problems.of(partial(dib.expand, elements, resources.elements))
+                problems.of(partial(dib.expand, elements, resources.elements_path))
     problems.stop()
     assert chosen is not None  # noqa: S101 - else `stop` has raised
     return pairs, chosen
@@ -68,7 +68,7 @@ def measure(
     lists = {elements for role, _ in pairs for _, elements in layer_elements(role, distro)}
     state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
     return Inputs(
-        elements={elements: dib.element_digests(elements, resources.elements) for elements in lists},
+        elements={elements: dib.element_digests(elements, resources.elements_path) for elements in lists},
         environment=sources.environment(),
         package_index=state.digest,
         epoch=state.epoch,
@@ -110,5 +110,5 @@ def program_version(argv: Sequence[str]) -> str:
 
 def shipped_elements(resources: Resources) -> list[str]:
     """Names of the elements of this installation, those of the last layer included."""
-    found = {path.name for path in resources.elements.iterdir() if path.is_dir()}
+    found = {path.name for folder in resources.elements_path for path in folder.iterdir() if path.is_dir()}
     return sorted(found | set(ROLE_LAYER))

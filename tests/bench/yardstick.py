@@ -43,7 +43,7 @@ def role_packages(role: Role, distro: Distro, resources: Resources) -> list[str]
     """All packages of a role's own elements; those of diskimage-builder's are in the yardstick anyway."""
     found: set[str] = set()
     for _, elements in layer_elements(role, distro):
-        for place in dib.expand(elements, resources.elements).values():
+        for place in dib.expand(elements, resources.elements_path).values():
             if place.parent == resources.elements:
                 found |= set(element_packages(place, "debian", "debian"))
     return sorted(found - set(KERNELS))
