@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailimg import process, scratch
-from mailimg.errors import StepError
+from mailimg.errors import InputError, StepError
 from mailimg.store import Store
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -294,3 +294,8 @@ def test_the_last_build_is_remembered(store: Store) -> None:
     assert store.recall("mx-small-1") is None
     store.remember("mx-small-1", {"layers": []})
     assert store.recall("mx-small-1") == {"layers": []}
+
+
+def test_a_folder_that_diskimage_builder_cannot_use(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="with a blank in its name"):
+        Store(tmp_path / "a store")
