@@ -69,12 +69,15 @@ def build_images(
     slots: SimpleQueue[int] = SimpleQueue()
     for number in range(jobs):
         slots.put(number)
+    threads = max(1, len(os.sched_getaffinity(0)) // min(jobs, max(1, len(plans))))
 
     def one(plan: ImagePlan) -> Built:
         slot = slots.get()
         try:
             with display.task(f"{plan.role} {plan.distro}") as task:
-                return build_image(plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot)
+                return build_image(
+                    plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot, threads=threads
+                )
         finally:
             slots.put(slot)
 
@@ -101,8 +104,9 @@ def build_image(
     task: Task,
     *,
     slot: int = 0,
+    threads: int = 1,
 ) -> Built:
-    """Build one image, or find that the one in the output folder is it already."""
+    """Build one image, or find that the one in the output folder is it already; `threads` compress it."""
     begun = time.monotonic()
     image = output / plan.file_name
     present = same_image(plan, image)
@@ -118,7 +122,7 @@ def build_image(
     layers_seconds = time.monotonic() - begun
     try:
         with scratch.scratch(output, WORK_PREFIX) as work:
-            finished, seconds = make_image(plan, distro, layer.tree, work, task)
+            finished, seconds = make_image(plan, distro, layer.tree, work, task, threads=threads)
             task.update("manifest")
             document = manifest.describe(
                 plan,
@@ -147,7 +151,9 @@ def default_jobs(images: int) -> int:
     return max(1, min(images, len(os.sched_getaffinity(0)), memory // JOB_MEMORY_BYTES))
 
 
-def make_image(plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Task) -> tuple[Path, dict[str, float]]:
+def make_image(
+    plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Task, *, threads: int
+) -> tuple[Path, dict[str, float]]:
     """The image file, made in `work`, and how many seconds each stage took."""
     begun = time.monotonic()
     raw = work / "disk.raw"
@@ -156,7 +162,7 @@ def make_image(plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Ta
     disk_done = time.monotonic()
     task.update(f"image: {plan.form}, {plan.compress}")
     finished = work / plan.file_name
-    disk.convert(raw, finished, form=plan.form, compress=plan.compress)
+    disk.convert(raw, finished, form=plan.form, compress=plan.compress, threads=threads)
     return finished, {"disk": disk_done - begun, "image": time.monotonic() - disk_done}
 
 

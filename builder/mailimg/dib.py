@@ -179,7 +179,9 @@ def build_tree(
             stream.flush()
             reader.feed(line)
 
-        status = process.stream(process.confine(command), what="run diskimage-builder", line=take, env=run_environment)
+        unsynced = [sys.executable, "-I", "-S", str(Path(__file__).with_name("unsynced.py"))]
+        argv = process.confine([*unsynced, *command])
+        status = process.stream(argv, what="run diskimage-builder", line=take, env=run_environment)
     if status != 0 or not tree.is_dir():
         raise failure(reader, status, expand(elements, elements_path), log, work)
     return reader.hooks

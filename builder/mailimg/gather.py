@@ -7,7 +7,7 @@ from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import apt, dib, process
+from mailimg import apt, dib, process, qcow2
 from mailimg.errors import Problems
 from mailimg.identity import digest_document, digest_file, digest_folder
 from mailimg.plan import ROLE_LAYER, ImagePlan, Inputs, layer_elements, plan_image
@@ -29,7 +29,7 @@ PROGRAMS = {
 # The builder's own modules that decide bytes: of layers, and of disks and images.
 CODE = {
     "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py", "trees.py"),
-    "mailimg disk": ("bootloader.py", "disk.py", "ext4.py"),
+    "mailimg disk": ("bootloader.py", "disk.py", "ext4.py", "qcow2.py"),
 }
 
 
@@ -72,7 +72,7 @@ def measure(
         environment=sources.environment(),
         package_index=state.digest,
         epoch=state.epoch,
-        programs={"diskimage-builder": dib.version(), **program_versions(), **own_code()},
+        programs={"diskimage-builder": dib.version(), "zlib-ng": qcow2.version(), **program_versions(), **own_code()},
         agent=digest_folder(resources.firstboot),
         templates={role.name: digest_folder(role.folder / "templates") for role, _ in pairs},
         role_documents={

@@ -146,6 +146,7 @@ def test_changed_measurement(world: Resources, more: dict[str, object], expected
         ("mke2fs", {"image"}),
         ("grub-mkimage", {"image"}),
         ("qemu-img", {"image"}),
+        ("zlib-ng", {"image"}),
     ],
 )
 def test_changed_program(world: Resources, program: str, expected: set[str]) -> None:
