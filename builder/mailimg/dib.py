@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -34,6 +35,8 @@ DISK_FULL = "No space left on device"
 HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
 # What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
 NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
+# What apt and yum say of a name they do not know.
+UNKNOWN_PACKAGE = re.compile(r"Unable to locate package (?P<apt>\S+)|No package (?P<yum>\S+) available")
 HOOK_ENDS = re.compile(r"dib-run-parts (?P<hook>\S+) completed$")
 
 
@@ -104,11 +107,27 @@ def expand(elements: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
     """
     search = ":".join([*map(str, folders), paths.get_path("elements")])
     try:
-        return dict(sorted((name, Path(place)) for name, place in element_dependencies.get_elements(elements, search)))
+        found = dict(sorted((name, Path(place)) for name, place in element_dependencies.get_elements(elements, search)))
     except element_dependencies.MissingElementException as error:
         raise InputError([f"elements {', '.join(elements)}: {error}"], "`mailimg list` shows the elements.") from error
     except (element_dependencies.AlreadyProvidedException, element_dependencies.MissingOSException) as error:
         raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
+    # diskimage-builder takes a cycle without a word; which element comes first is then nobody's decision.
+    needs = {name: dependencies(place) & found.keys() for name, place in found.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise InputError([f"elements depend on each other in a cycle: {circle}"]) from error
+    return found
+
+
+def dependencies(element: Path) -> set[str]:
+    """What an element's `element-deps` names."""
+    try:
+        return set((element / "element-deps").read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return set()
 
 
 def element_digests(elements: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
@@ -198,4 +217,18 @@ def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path
     phase, hook = reader.running
     owner = next((name for name, place in elements.items() if (place / f"{phase}.d" / hook).exists()), "unknown")
     message = f"element {owner}, hook {phase}.d/{hook} ended with {process.exit_words(status)}"
+    unknown = [found["apt"] or found["yum"] for found in map(UNKNOWN_PACKAGE.search, reader.tail) if found]
+    if unknown:
+        askers = [f"{package} (element {asker(package, elements)})" for package in dict.fromkeys(unknown)]
+        message = f"there is no package {', '.join(askers)}"
     return StepError(message, hint, tail=list(reader.tail))
+
+
+def asker(package: str, elements: Mapping[str, Path]) -> str:
+    """The element whose `package-installs.yaml` or `pkg-map` names a package."""
+    word = re.compile(rf"(?<![\w.+-]){re.escape(package)}(?![\w.+-])")
+    for name, place in elements.items():
+        for file in ("package-installs.yaml", "package-installs.json", "pkg-map"):
+            if (place / file).is_file() and word.search((place / file).read_text(encoding="utf-8")):
+                return name
+    return "unknown"
