@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -34,6 +35,8 @@ DISK_FULL = "No space left on device"
 HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
 # What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
 NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
+# What apt and yum say of a name they do not know.
+UNKNOWN_PACKAGE = re.compile(r"Unable to locate package (?P<apt>\S+)|No package (?P<yum>\S+) available")
 HOOK_ENDS = re.compile(r"dib-run-parts (?P<hook>\S+) completed$")
 
 
@@ -122,7 +125,14 @@ class Elements:
             raise InputError([problem], "`mailimg list` shows the elements.") from error
         except (element_dependencies.AlreadyProvidedException, element_dependencies.MissingOSException) as error:
             raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
-        return {element.name: Path(element.path) for element in sorted(found, key=lambda element: str(element.name))}
+        # diskimage-builder takes a cycle without a word; which element comes first is then nobody's decision.
+        names = {element.name for element in found}
+        try:
+            TopologicalSorter({element.name: element.depends & names for element in found}).prepare()
+        except CycleError as error:
+            circle = " -> ".join(reversed(error.args[1]))
+            raise InputError([f"elements depend on each other in a cycle: {circle}"]) from error
+        return dict(sorted((element.name, Path(element.path)) for element in found))
 
     def digests(self, elements: Sequence[str]) -> dict[str, str]:
         """Digest of each element that a list brings in."""
@@ -215,4 +225,18 @@ def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path
     phase, hook = reader.running
     owner = next((name for name, place in elements.items() if (place / f"{phase}.d" / hook).exists()), "unknown")
     message = f"element {owner}, hook {phase}.d/{hook} ended with {process.exit_words(status)}"
+    unknown = [found["apt"] or found["yum"] for found in map(UNKNOWN_PACKAGE.search, reader.tail) if found]
+    if unknown:
+        askers = [f"{package} (element {asker(package, elements)})" for package in dict.fromkeys(unknown)]
+        message = f"there is no package {', '.join(askers)}"
     return StepError(message, hint, tail=list(reader.tail))
+
+
+def asker(package: str, elements: Mapping[str, Path]) -> str:
+    """The element whose `package-installs.yaml` or `pkg-map` names a package."""
+    word = re.compile(rf"(?<![\w.+-]){re.escape(package)}(?![\w.+-])")
+    for name, place in elements.items():
+        for file in ("package-installs.yaml", "package-installs.json", "pkg-map"):
+            if (place / file).is_file() and word.search((place / file).read_text(encoding="utf-8")):
+                return name
+    return "unknown"

@@ -12,7 +12,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from mailimg import dib, trees
-from mailimg.errors import refused
+from mailimg.errors import StepError, refused
 from mailimg.plan import ImagePlan, Inputs, Layer
 from mailimg.progress import Task
 from mailimg.resources import Resources
@@ -50,6 +50,9 @@ def build_layers(
                     stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
                 except OSError as error:
                     raise refused(f"build layer {layer.name}", error, store.root) from error
+                except StepError as error:
+                    place = f"layer {layer.name} of roles/{plan.role}/role.yaml on {plan.distro}"
+                    raise StepError(f"{place}: {error.message}", error.hint, error.tail) from error
                 built.append(layer.name)
         parent = stored
     assert parent is not None  # noqa: S101 - a plan has at least the distribution's layer

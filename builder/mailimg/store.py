@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mailimg import process, scratch, trees
-from mailimg.errors import StepError
+from mailimg.errors import InputError, StepError
 
 DEFAULT_ROOT = Path("/var/cache/mailimg")
 LOCK_POLL_SECONDS = 0.2
@@ -44,6 +44,9 @@ class Store:
     """The layer store below one folder; safe to use by several builds at once."""
 
     def __init__(self, root: Path) -> None:
+        if any(character.isspace() for character in str(root)):
+            problem = f"--store {str(root)!r}: diskimage-builder cannot work in a folder with a blank in its name"
+            raise InputError([problem])
         self.root = root
         self.trusted: set[str] = set()
         for name in ("layers", "work", "locks", "cache", "logs"):
