@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -20,6 +20,7 @@ from mailimg.plan import GIB, ImagePlan, Inputs
 from mailimg.progress import Display, Task
 from mailimg.resources import Resources
 from mailimg.roles import Distro, Role
+from mailimg.seen import Digests
 from mailimg.store import Store
 from mailimg.why import decided
 
@@ -109,7 +110,7 @@ def build_image(
     """Build one image, or find that the one in the output folder is it already; `threads` compress it."""
     begun = time.monotonic()
     image = output / plan.file_name
-    present = same_image(plan, image)
+    present = same_image(plan, image, Digests(store.root / "cache" / "digests").of)
     if present is not None:
         contract = verification_facts(role, distro, plan)
         if present.get("contract") != contract:
@@ -166,7 +167,9 @@ def make_image(
     return finished, {"disk": disk_done - begun, "image": time.monotonic() - disk_done}
 
 
-def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
+def same_image(
+    plan: ImagePlan, image: Path, digest: Callable[[Path], str] = digest_file
+) -> dict[str, Any] | None:
     """The manifest of the image in place if it is what the plan would build, and its bytes are what it says."""
     if not image.is_file():
         return None
@@ -175,7 +178,7 @@ def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     same = document["identity"] == plan.identity and document["image"]["bytes"] == image.stat().st_size
-    return document if same and document["image"]["sha256"] == digest_file(image) else None
+    return document if same and document["image"]["sha256"] == digest(image) else None
 
 
 def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:

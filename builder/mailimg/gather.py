@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -40,6 +41,7 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
         InputError: unknown names, wrong files.
     """
     problems = Problems()
+    known = dib.Elements(resources.elements_path)
     chosen = problems.of(lambda: load_distro(resources, distro))
     pairs: list[tuple[Role, Image]] = []
     for name in roles:
@@ -51,7 +53,7 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
         if role is not None and chosen is not None:
             problems.of(partial(role_document, role, chosen, identity=NO_IDENTITY, version=package_version("mailimg")))
             for _, elements in layer_elements(role, chosen):
-                problems.of(partial(dib.expand, elements, resources.elements_path))
+                problems.of(partial(known.expand, elements))
     problems.stop()
     assert chosen is not None  # noqa: S101 - else `stop` has raised
     return pairs, chosen
@@ -66,13 +68,16 @@ def measure(
         index: ask the mirror for the state of its index; without, plans are made off-line and say `unknown`.
     """
     lists = {elements for role, _ in pairs for _, elements in layer_elements(role, distro)}
-    state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
+    known = dib.Elements(resources.elements_path)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        versions = pool.submit(program_versions)  # while the mirror answers
+        state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
     return Inputs(
-        elements={elements: dib.element_digests(elements, resources.elements_path) for elements in lists},
+        elements={elements: known.digests(elements) for elements in lists},
         environment=sources.environment(),
         package_index=state.digest,
         epoch=state.epoch,
-        programs={"diskimage-builder": dib.version(), "zlib-ng": qcow2.version(), **program_versions(), **own_code()},
+        programs={"diskimage-builder": dib.version(), "zlib-ng": qcow2.version(), **versions.result(), **own_code()},
         agent=digest_folder(resources.firstboot),
         templates={role.name: digest_folder(role.folder / "templates") for role, _ in pairs},
         role_documents={
@@ -97,7 +102,8 @@ def own_code() -> dict[str, str]:
 
 def program_versions() -> dict[str, str]:
     """Version of each program that decides bytes, as it says it itself."""
-    return {name: program_version(argv) for name, argv in PROGRAMS.items()}
+    with ThreadPoolExecutor(max_workers=len(PROGRAMS)) as pool:
+        return dict(zip(PROGRAMS, pool.map(program_version, PROGRAMS.values()), strict=True))
 
 
 def program_version(argv: Sequence[str]) -> str:

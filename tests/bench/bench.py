@@ -43,10 +43,10 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Bench:
-    """Folders of one benchmark, all below `work`; `jobs` images are built at once."""
+    """Folders of one benchmark, all below `work`; `options` go to every `mailimg build`."""
 
     work: Path
-    jobs: int
+    options: tuple[str, ...]
 
     @property
     def checkout(self) -> Path:
@@ -77,8 +77,8 @@ class Bench:
         """One run of `mailimg build`; `store` names store and output folder."""
         output, layers = self.work / f"{store}-images", self.work / f"{store}-layers"
         chosen = [word for role in roles for word in ("--role", role)] if roles else ["--all"]
-        argv = [sys.executable, "-c", START, "build", *chosen, "--distro", DISTRO, "--jobs", str(self.jobs),
-                "--store", str(layers), "--output", str(output)]
+        argv = [sys.executable, "-c", START, "build", *chosen, "--distro", DISTRO, *self.options, "--store",
+                str(layers), "--output", str(output)]
         seen = self.watched(name, argv, [layers, output], {"PYTHONPATH": str(self.checkout / "builder")})
         images = [output / f"{role}-{DISTRO}.qcow2" for role in roles or role_names(installed())]
         size = sum(image.stat().st_size for image in images)
@@ -139,14 +139,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     parser.add_argument("--work", type=Path, help="folder to work in (10 GiB); the default is a temporary one")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--jobs", type=int, default=min(cores, len(role_names(installed()))), help="images at once")
+    parser.add_argument("--jobs", type=int, help="images at once; the default is mailimg's own")
     chosen = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("needs root")
     # /var/tmp: on a disk, where /tmp may be memory.
     work = Path(tempfile.mkdtemp(prefix="mailimg-bench-", dir=chosen.work or "/var/tmp"))
     try:
-        figures = measure(Bench(work, chosen.jobs))
+        figures = measure(Bench(work, ("--jobs", str(chosen.jobs)) if chosen.jobs else ()))
     except StepError as error:
         say("\n".join([*error.tail, error.message, error.hint]))
         return 1
@@ -154,7 +154,7 @@ def main() -> int:
         for folder in work.iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
-    notes = [*NOTES, f"{cores} cores, --jobs {chosen.jobs}"]
+    notes = [*NOTES, f"{cores} cores, --jobs {chosen.jobs or 'not given'}"]
     sys.stdout.write((json.dumps(document(figures, notes), indent=2) if chosen.json else report(figures, notes)) + "\n")
     shutil.rmtree(work)
     return 0

@@ -42,8 +42,9 @@ def element_packages(element: Path, distro: str, family: str) -> list[str]:
 def role_packages(role: Role, distro: Distro, resources: Resources) -> list[str]:
     """All packages of a role's own elements; those of diskimage-builder's are in the yardstick anyway."""
     found: set[str] = set()
+    known = dib.Elements(resources.elements_path)
     for _, elements in layer_elements(role, distro):
-        for place in dib.expand(elements, resources.elements).values():
+        for place in known.expand(elements).values():
             if place.parent == resources.elements:
                 found |= set(element_packages(place, "debian", "debian"))
     return sorted(found - set(KERNELS))

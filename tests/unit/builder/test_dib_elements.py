@@ -33,7 +33,7 @@ def test_a_cycle_is_named(folder: Path) -> None:
     element(folder, "two", "three\n")
     element(folder, "three", "one\n")
     with pytest.raises(InputError) as caught:
-        dib.expand(("root", "one"), [folder])
+        dib.Elements([folder]).expand(("root", "one"))
     (problem,) = caught.value.problems
     assert problem.startswith("elements depend on each other in a cycle: ")
     circle = problem.split(": ")[1].split(" -> ")
@@ -46,13 +46,13 @@ def test_two_ways_to_one_element_are_no_cycle(folder: Path) -> None:
     element(folder, "left", "bottom\n")
     element(folder, "right", "bottom\n")
     element(folder, "bottom")
-    assert set(dib.expand(("root", "top"), [folder])) == {"root", "top", "left", "right", "bottom"}
+    assert set(dib.Elements([folder]).expand(("root", "top"))) == {"root", "top", "left", "right", "bottom"}
 
 
 def test_own_folder_comes_first(folder: Path, tmp_path: Path) -> None:
     own = element(tmp_path / "own", "root")
     (own / "element-provides").write_text("operating-system\n")
-    assert dib.expand(("root",), [tmp_path / "own", folder])["root"] == own
+    assert dib.Elements([tmp_path / "own", folder]).expand(("root",))["root"] == own
 
 
 def test_who_asked_for_a_package(folder: Path) -> None:
