@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from mailimg.commands.build import build
 from mailimg.commands.clean import clean
+from mailimg.commands.diff import diff
 from mailimg.commands.doctor import doctor
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
@@ -37,7 +38,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, list_all, verify, doctor, clean):
+for command in (build, plan, list_all, verify, diff, doctor, clean):
     group.add_command(command)
 
 
