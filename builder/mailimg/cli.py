@@ -17,6 +17,7 @@ from mailimg.commands.diff import diff
 from mailimg.commands.doctor import doctor
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
+from mailimg.commands.report import report as report_command
 from mailimg.commands.verify import verify
 from mailimg.errors import InputError, MailimgError, StepError
 
@@ -38,7 +39,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, list_all, verify, diff, doctor, clean):
+for command in (build, plan, list_all, verify, diff, report_command, doctor, clean):
     group.add_command(command)
 
 
