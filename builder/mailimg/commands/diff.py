@@ -55,7 +55,7 @@ def diff(a: Path, b: Path, files: bool, limit: int, store: Path, as_json: bool) 
     Exit status, as of diff(1):
       0  no difference
       1  some differences
-      2  something could not be compared, and nothing else differs; or the input is wrong
+      2  something could not be compared and nothing else differs, or the work failed, or the input is wrong
 
     \b
       mailimg diff old/smtp-in-debian-12.qcow2 images/out/smtp-in-debian-12.qcow2
