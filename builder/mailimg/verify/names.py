@@ -17,7 +17,7 @@ def txt_record(name: str, value: str) -> str:
     return f"txt-record={name}," + ",".join(f'"{part}"' for part in parts)
 
 
-def config(log: Path, texts: Mapping[str, str]) -> str:
+def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
     """The text of dnsmasq's configuration; `texts` are further TXT records by name."""
     lines = [
         "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
@@ -35,14 +35,14 @@ def config(log: Path, texts: Mapping[str, str]) -> str:
         lines.append(f"mx-host={domain},{at.SENDER_NAME},10")
     lines.append(f'txt-record={at.SENDER_DOMAIN},"v=spf1 ip4:{at.SENDER4} ip6:{at.SENDER6} -all"')
     lines.append(f'txt-record={at.FORGED_DOMAIN},"v=spf1 -all"')
-    lines += [txt_record(name, value) for name, value in texts.items()]
+    lines += [txt_record(name, value) for name, value in (texts or {}).items()]
     return "\n".join(lines) + "\n"
 
 
 class Names(Daemon):
     """dnsmasq on the bridge's addresses."""
 
-    def __init__(self, folder: Path, texts: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, texts: Mapping[str, str] | None = None) -> None:
         super().__init__("dnsmasq", folder)
         folder.mkdir()
         self.config = folder / "dnsmasq.conf"
