@@ -18,7 +18,7 @@ __all__ = ["BINDS", "TUNING", "checks"]
 
 SPECIAL = ("Drafts", "Junk", "Sent", "Trash")
 SCRIPT = b"""require ["fileinto", "mailbox"];\r
-if header :contains "Subject" "Bericht" { fileinto :create "Reports"; }\r
+if header :contains "Subject" "quarterly" { fileinto :create "Reports"; }\r
 """
 
 
@@ -142,7 +142,7 @@ def own_filter(bench: Bench) -> str:
             raise CheckFailed("a broken script was taken")
         except SieveError:
             sieve.activate("own", SCRIPT)
-    sent = letters.clean(BELA.mail)
+    sent = letters.letter("the quarterly report", BELA.mail, b"as every quarter\r\n")
     hand_over(sent, BELA.mail)
     arrived(bench, BELA.login, sent, "Reports")
     return "Reports"

@@ -41,6 +41,7 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("a bounce leaves through smtp-out", bounce_leaves),
         ("only the platform's servers hand over mail, for mailboxes only", closed),
         ("the largest message of smtp-in is taken", largest_taken),
+        ("lost storage only delays, and the agent names it", lost_storage_delays),
         ("a directory outage only delays", outage_delays),
         ("nothing stays in the queue", queue_empty),
     )
@@ -178,6 +179,31 @@ def largest_taken(bench: Bench) -> str:
             if code != wanted:
                 raise CheckFailed(f"SIZE={size}: expected {wanted}, got {code} {text!r}")
     return f"{LIMIT} bytes"
+
+
+def lost_storage_delays(bench: Bench) -> str:
+    """Nothing is written onto the local disk, and what was taken is filed when the storage is back."""
+    node, sent = bench.node, letters.clean(ANNA.mail)
+    node.ask(["mount", "--bind", "/MAILBOXES", "/mnt"])
+    try:
+        node.ask(["umount", "--lazy", "/MAILBOXES"])
+        reply = smtp.deliver(at.NODE4, at.HOST4, SENDER, ANNA.mail, sent.content)
+        # Taken or not yet taken is right, both; a final no is not.
+        if reply.taken and not until(lambda: "(" in queue(bench), 60):
+            raise CheckFailed(f"taken, and not deferred: {queue(bench)}")
+        told = node.ask(["mailimg-firstboot", "check"], check=False)
+        written = node.ask(["find", "/MAILBOXES", "-mindepth", "1"])
+    finally:
+        node.ask(["mount", "--bind", "/mnt", "/MAILBOXES"])
+        node.ask(["umount", "/mnt"])
+    if reply.refused:
+        raise CheckFailed(f"without storage: {reply}")
+    if written or "site key `storage`" not in told:
+        raise CheckFailed(f"on the local disk: {written or 'nothing'}; the agent says: {told}")
+    if reply.taken:
+        node.ask(["postqueue", "-f"])
+        arrived(bench, ANNA.login, sent)
+    return f"{reply}; nothing on the local disk"
 
 
 def outage_delays(bench: Bench) -> str:
