@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from mailimg import disk, manifest, packages, process, rootfs, scratch
+from mailimg import disk, history, manifest, packages, process, rootfs, sbom, scratch
 from mailimg.errors import FULL_HINT, InputError, StepError, refused
 from mailimg.identity import digest_file
 from mailimg.plan import GIB, ImagePlan, Inputs
@@ -117,6 +117,9 @@ def build_image(
             # Decides no byte of the image, but what is verified: what was tested before is no longer the whole truth.
             present = {**present, "contract": contract, "verify": None}
             manifest.write(image, present)
+        if not sbom.sbom_path(image).exists():
+            # A build that was cut off between image and bill, or somebody who removed it.
+            sbom.write(image, present)
         return Built(image, present, (), True, time.monotonic() - begun)
 
     layer, built = rootfs.build_layers(plan, inputs, resources, store, task, slot=slot)
@@ -125,21 +128,22 @@ def build_image(
         with scratch.scratch(output, WORK_PREFIX) as work:
             finished, seconds = make_image(plan, distro, layer.tree, work, task, threads=threads)
             task.update("manifest")
+            installed = packages.read_dpkg(layer.tree)
             document = manifest.describe(
                 plan,
                 finished,
-                packages=packages.read_dpkg(layer.tree),
-                tree_bytes=layer.facts["bytes"],
+                packages=installed,
+                package_manager=distro.packages["manager"],
+                origins=history.origins(plan, store, installed, packages.read_dpkg),
+                layer_facts=history.layer_facts(plan, store, built),
                 contract=verification_facts(role, distro, plan),
                 os_facts=distro.os,
                 seconds={"layers": layers_seconds, **seconds},
                 version=package_version("mailimg"),
             )
             manifest.write(finished, document)
-            # The old manifest would speak of the new image: it goes first.
-            manifest.manifest_path(image).unlink(missing_ok=True)
-            finished.replace(image)
-            manifest.manifest_path(finished).replace(manifest.manifest_path(image))
+            sbom.write(finished, document)
+            publish(finished, image)
     except OSError as error:
         raise refused(f"make {image.name}", error, output) from error
     store.remember(plan.name, decided(plan))
@@ -165,6 +169,16 @@ def make_image(
     finished = work / plan.file_name
     disk.convert(raw, finished, form=plan.form, compress=plan.compress, threads=threads)
     return finished, {"disk": disk_done - begun, "image": time.monotonic() - disk_done}
+
+
+def publish(finished: Path, image: Path) -> None:
+    """Put a finished image in its place; what lies beside an image never speaks of another one."""
+    beside = (sbom.sbom_path, manifest.manifest_path)
+    for path in beside:
+        path(image).unlink(missing_ok=True)
+    finished.replace(image)
+    for path in beside:
+        path(finished).replace(path(image))
 
 
 def same_image(

@@ -13,9 +13,11 @@ from rich.markup import escape
 
 from mailimg.commands.build import build
 from mailimg.commands.clean import clean
+from mailimg.commands.diff import diff
 from mailimg.commands.doctor import doctor
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
+from mailimg.commands.report import report as report_command
 from mailimg.commands.verify import verify
 from mailimg.commands.why import why
 from mailimg.errors import InputError, MailimgError, StepError
@@ -38,7 +40,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, why, list_all, verify, doctor, clean):
+for command in (build, plan, why, list_all, verify, diff, report_command, doctor, clean):
     group.add_command(command)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mailimg import whole
 from mailimg.errors import InputError
 from mailimg.identity import digest_file
 from mailimg.packages import Package
 from mailimg.plan import ImagePlan
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def manifest_path(image: Path) -> Path:
@@ -27,7 +27,9 @@ def describe(
     image: Path,
     *,
     packages: Sequence[Package],
-    tree_bytes: int,
+    package_manager: str,
+    origins: Mapping[str, str],
+    layer_facts: Sequence[Mapping[str, Any]],
     contract: Mapping[str, Any],
     os_facts: Mapping[str, str],
     seconds: Mapping[str, float],
@@ -36,7 +38,9 @@ def describe(
     """The manifest of a finished image.
 
     Args:
-        tree_bytes: size of the root tree's files.
+        package_manager: the distribution's: `apt`, `yum`.
+        origins: which layer brought each package.
+        layer_facts: for each layer of the plan, what `history.layer_facts` tells.
         contract: what `mailimg verify` needs to know: listeners, ports, scenarios, login, memory.
         seconds: how long each stage of this build took.
     """
@@ -46,6 +50,7 @@ def describe(
         "distro": plan.distro,
         "os": dict(os_facts),
         "identity": plan.identity,
+        "epoch": plan.epoch,
         "version": version,
         "image": {
             "file": image.name,
@@ -53,7 +58,7 @@ def describe(
             "compress": plan.compress,
             "bytes": image.stat().st_size,
             "virtual_bytes": plan.size_bytes,
-            "tree_bytes": tree_bytes,
+            "tree_bytes": layer_facts[-1]["tree_bytes"],
             "sha256": digest_file(image),
         },
         "layers": [
@@ -62,12 +67,14 @@ def describe(
                 "identity": layer.identity,
                 "elements": list(layer.elements),
                 "inputs": dict(layer.inputs),
+                **facts,
             }
-            for layer in plan.layers
+            for layer, facts in zip(plan.layers, layer_facts, strict=True)
         ],
         "contract": dict(contract),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "packages": [asdict(package) for package in packages],
+        "package_manager": package_manager,
+        "packages": [{**asdict(package), "layer": origins[package.name]} for package in packages],
         "verify": None,
     }
 
@@ -93,14 +100,6 @@ def read(image: Path) -> dict[str, Any]:
 
 def write(image: Path, document: Mapping[str, Any]) -> None:
     """Write the manifest, whole or not at all."""
-    path = manifest_path(image)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=2)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole.written(manifest_path(image)) as stream:
+        json.dump(document, stream, indent=2)
+        stream.write("\n")

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 1 << 20
+PIECE = 1 << 20  # bytes read at once
+BLOCK = 512  # unit of st_blocks, whatever the file system's own block is
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def same_content(one: str, other: str) -> bool:
     """Whether two files of the same size hold the same bytes."""
     handles = [os.open(path, os.O_RDONLY | os.O_NOFOLLOW) for path in (one, other)]
     try:
-        while block := os.read(handles[0], BLOCK):
-            if block != os.read(handles[1], BLOCK):
+        while block := os.read(handles[0], PIECE):
+            if block != os.read(handles[1], PIECE):
                 return False
     finally:
         for handle in handles:
@@ -122,7 +123,9 @@ def describe(root: str, path: str, names: Mapping[tuple[int, int], int]) -> tupl
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         words.append(str(found.st_rdev))
     words += [f"{name}={value.hex()}" for name, value in extended(path)]
-    return "\0".join(words).encode(errors="surrogateescape"), found.st_blocks * 512
+    # A file of several names counts once in all.
+    size = 0 if kind == stat.S_IFDIR else found.st_blocks * BLOCK // names[found.st_dev, found.st_ino]
+    return "\0".join(words).encode(errors="surrogateescape"), size
 
 
 def content(path: str) -> str:
@@ -130,7 +133,7 @@ def content(path: str) -> str:
     whole = hashlib.sha256()
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        while block := os.read(handle, BLOCK):
+        while block := os.read(handle, PIECE):
             whole.update(block)
     finally:
         os.close(handle)

@@ -111,7 +111,7 @@ def test_failing_hook_is_named_and_leaves_nothing(site: Site, output: Path) -> N
     worked = site.build(output)
     assert worked.returncode == 0, worked.stderr
     assert json.loads(worked.stdout)[0]["layers_built"] == ["tiny", "role"]
-    assert visible(output) == {IMAGE, f"{IMAGE}.manifest.json"}
+    assert visible(output) == {IMAGE, f"{IMAGE}.manifest.json", f"{IMAGE}.cdx.json"}
     site.assert_quiet()
 
     again = site.build(output)
@@ -193,7 +193,7 @@ def test_killed_build_is_cleaned_up_by_the_next(
     site.hooks({"install.d/50-tiny-works": HOOK + "echo good > /etc/tiny\n"})
     worked = site.build(output)
     assert worked.returncode == 0, worked.stderr
-    assert visible(output) == {IMAGE, f"{IMAGE}.manifest.json"}
+    assert visible(output) == {IMAGE, f"{IMAGE}.manifest.json", f"{IMAGE}.cdx.json"}
     site.assert_quiet()
 
 

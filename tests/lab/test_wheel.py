@@ -94,9 +94,10 @@ def test_hooks_stay_executable(share: Path) -> None:
     assert executable(share / "elements") == executable(here)
 
 
-def test_schemas_travel(share: Path) -> None:
-    names = {path.name for path in (share.parent / "schemas").iterdir()}
-    assert names == {path.name for path in (ROOT / "builder" / "mailimg" / "schemas").iterdir()}
+@pytest.mark.parametrize("name", ["schemas", "templates"])
+def test_data_of_the_package_travels(share: Path, name: str) -> None:
+    names = {path.name for path in (share.parent / name).iterdir()}
+    assert names == {path.name for path in (ROOT / "builder" / "mailimg" / name).iterdir()}
 
 
 def test_tests_and_secrets_of_the_checkout_stay(share: Path) -> None:

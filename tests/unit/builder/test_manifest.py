@@ -38,7 +38,9 @@ def describe(plan: ImagePlan, image: Path) -> dict[str, Any]:
         plan,
         image,
         packages=[Package("postal", "1", "amd64", "postal-src", "1", 10)],
-        tree_bytes=5,
+        package_manager="apt",
+        origins={"postal": "mx"},
+        layer_facts=[{"reused": True, "tree_bytes": size, "seconds": 1.5, "hooks": []} for size in (1, 3, 4, 5)],
         contract={"role": "mx", "listeners": [25]},
         os_facts={"distro": "small", "version": "1"},
         seconds={"layers": 1.23456},
@@ -61,7 +63,11 @@ def test_document(plan: ImagePlan, image: Path) -> None:
     assert [layer["name"] for layer in document["layers"]] == ["distribution", "base", "mx", "role"]
     assert document["layers"][-1]["identity"] == plan.layers[-1].identity
     assert document["layers"][0]["inputs"]["program mmdebstrap"] == "mmdebstrap 1"
+    assert [layer["tree_bytes"] for layer in document["layers"]] == [1, 3, 4, 5]
+    assert document["layers"][1]["reused"]
     assert document["packages"][0]["source"] == "postal-src"
+    assert document["packages"][0]["layer"] == "mx"
+    assert document["epoch"] == plan.epoch
     assert document["seconds"] == {"layers": 1.23}
     assert document["verify"] is None
 
@@ -96,8 +102,8 @@ def test_interrupted_write_keeps_the_old_one(plan: ImagePlan, image: Path, monke
     [
         (None, "has no manifest mx-small-1.qcow2.manifest.json beside it"),
         ("{", "cannot be read: "),
-        ("[]", "is no manifest of schema 1"),
-        ('{"schema": 2}', "is no manifest of schema 1"),
+        ("[]", "is no manifest of schema 2"),
+        ('{"schema": 1}', "is no manifest of schema 2"),
     ],
 )
 def test_unusable_manifest(image: Path, text: str | None, problem: str) -> None:

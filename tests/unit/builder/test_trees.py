@@ -135,3 +135,15 @@ def test_a_link_out_of_the_tree_is_not_followed(tree: Path, tmp_path: Path) -> N
     (copy / "etc/link").write_text("127.0.0.1 localhost\n")
     trees.share(copy, tree)
     assert not (copy / "etc/link").is_symlink()
+
+
+def test_size(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+    assert trees.state(tmp_path).bytes == 8192
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert trees.state(tmp_path).bytes == 8192, "one file of two names"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 1 << 20)
+    assert trees.state(tmp_path).bytes == 8192, "links are not followed, holes take nothing"

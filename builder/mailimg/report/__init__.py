@@ -1,0 +1,1 @@
+"""Where size and time of images went: figures, drawings, a page."""
