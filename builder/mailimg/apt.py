@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import InputError, StepError
@@ -79,10 +80,17 @@ def parse_targets(text: str, suites: Sequence[str], component: str) -> tuple[Arc
     return tuple(found[suite] for suite in suites if suite in found)
 
 
-def host_archives(suites: Sequence[str], component: str) -> tuple[Archive, ...]:
-    """The archives that the build host itself uses for these suites."""
+def host_archives(suites: Sequence[str], component: str, cache: Path | None = None) -> tuple[Archive, ...]:
+    """The archives that the build host itself uses for these suites.
+
+    Args:
+        cache: file for apt's package cache; without one apt makes it anew for half a second where the host keeps none,
+            as container images do. apt itself sees to it that it is right.
+    """
+    options = ["-o", f"Dir::Cache::pkgcache={cache.absolute()}"] if cache else []
     targets = process.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages",
+         *options],
         what="ask apt for this host's package sources",
         timeout=60,
     )
@@ -95,15 +103,15 @@ def host_settings() -> tuple[str, ...]:
     return tuple(line for line in dump.stdout.splitlines() if BUILD_SETTINGS.match(line) and not line.endswith('"";'))
 
 
-def sources(suites: Sequence[str], component: str, mirror: str | None) -> AptSources:
-    """Package sources of a build.
+def sources(suites: Sequence[str], component: str, mirror: str | None, cache: Path | None = None) -> AptSources:
+    """Package sources of a build; `cache` as for `host_archives`.
 
     Raises:
         InputError: the mirror is no URL, carries a password, or the host has no sources for a suite.
     """
     if mirror is not None and not is_web_url(mirror):
         raise InputError([f"--mirror {mirror!r} is not an http or https URL"])
-    archives = from_mirror(mirror, suites, component) if mirror else host_archives(suites, component)
+    archives = from_mirror(mirror, suites, component) if mirror else host_archives(suites, component, cache)
     missing = [suite for suite in suites if suite not in {archive.suite for archive in archives}]
     if missing:
         raise InputError(

@@ -56,6 +56,8 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.exceptions.Abort):
+        # A second Ctrl-C while the interpreter ends would kill it by the signal and change the exit status.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         console.print("[red]interrupted[/red]; nothing half-done is left behind")
         sys.exit(INTERRUPTED)
     except MailimgError as error:

@@ -74,7 +74,9 @@ def build(
         raise InputError([f"--base-image: {distro} is bootstrapped from packages, not from an image"])
     options.need_root("building an image")
     missing_tools("build")
-    sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror)
+    layers = Store(store)
+    cache = layers.root / "cache" / "host-packages.bin"
+    sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror, cache)
     inputs = gather.measure(resources, pairs, chosen, sources, index=True)
     plans = gather.plans(pairs, chosen, inputs, form=form, compress=compress)
     with Display(Console(stderr=True)) as display:
@@ -84,7 +86,7 @@ def build(
             chosen,
             inputs,
             resources,
-            Store(store),
+            layers,
             output.resolve(),
             display,
             jobs=jobs or default_jobs(len(plans)),
