@@ -32,6 +32,10 @@ test: setup ## Run every test: lint, unit, golden renderings, real peers, boots.
 unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderings.
 	@$(VENV)/bin/python -m pytest tests/lint tests/unit tests/golden
 
+.PHONY: bench
+bench: setup ## Measure mailimg against a plain disk-image-create (10 to 20 minutes, 10 GiB in /var/tmp).
+	@$(SUDO) $(VENV)/bin/python tests/bench/bench.py $(BENCH)
+
 .PHONY: setup
 setup: $(VENV)/.ready ## Install system packages and the virtual environment.
 	@echo "==> system packages: mailimg doctor --install"

@@ -130,21 +130,47 @@ def is_web_url(text: str) -> bool:
 
 @dataclass(frozen=True)
 class IndexState:
-    """State of a package index: digest of its signed files, date of the newest one in seconds since 1970."""
+    """State of a package index.
+
+    Attributes:
+        digest: of the lists of packages; changes when any package of the archives does.
+        epoch: date of the release itself, seconds since 1970.
+    """
 
     digest: str
     epoch: int
 
 
 def index_state(archives: Sequence[Archive]) -> IndexState:
-    """Digest of the archives' signed indexes (InRelease): changes when any package of them does.
+    """State of the archives' signed indexes.
+
+    Archives sign their indexes anew several times a day, with a new date and the same packages: what counts are the
+    checksums of the lists of packages. The date is that of the first archive: a release changes it with each point
+    release only, while the archives of updates change theirs all the time.
 
     Raises:
         StepError: an archive is out of reach; names its URL.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
         texts = list(pool.map(fetch_index, archives))
-    return IndexState(digest("\n".join(digest(text) for text in texts)), max(map(index_date, texts)))
+    lists = [package_lists(text, archive.component) for text, archive in zip(texts, archives, strict=True)]
+    return IndexState(digest("\n".join(lists)), index_date(texts[0]))
+
+
+def package_lists(text: bytes, component: str) -> str:
+    """Checksums of the lists of packages that an amd64 build reads, from an InRelease file.
+
+    An index that names none is taken as a whole.
+    """
+    wanted = {f"{component}/binary-{architecture}/Packages" for architecture in ("amd64", "all")}
+    found = []
+    sha256 = False
+    for line in text.decode(errors="replace").splitlines():
+        if not line.startswith(" "):
+            sha256 = line.strip() == "SHA256:"
+        elif sha256 and line.split()[-1] in wanted:
+            found.append(" ".join(line.split()))
+    return "\n".join(sorted(found)) or digest(text)
 
 
 def fetch_index(archive: Archive) -> bytes:

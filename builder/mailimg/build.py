@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -19,10 +20,14 @@ from mailimg.plan import GIB, ImagePlan, Inputs
 from mailimg.progress import Display, Task
 from mailimg.resources import Resources
 from mailimg.roles import Distro, Role
+from mailimg.seen import Digests
 from mailimg.store import Store
+from mailimg.why import decided
 
 # A tree of the largest role with its parent's copy; measured: smtp-in's tree takes 0.9 GiB.
 NEED_STORE_BYTES = 4 * GIB
+# apt with Debian's package lists, a tree's pages, the clusters in work; measured: well under 1 GiB.
+JOB_MEMORY_BYTES = 1 * GIB
 # The raw disk is sparse: what counts is the tree's size again, and the image.
 NEED_OUTPUT_BYTES = 2 * GIB
 # Of folders in the output folder, each of one running build.
@@ -65,16 +70,19 @@ def build_images(
     slots: SimpleQueue[int] = SimpleQueue()
     for number in range(jobs):
         slots.put(number)
+    threads = max(1, len(os.sched_getaffinity(0)) // min(jobs, max(1, len(plans))))
 
     def one(plan: ImagePlan) -> Built:
         slot = slots.get()
         try:
             with display.task(f"{plan.role} {plan.distro}") as task:
-                return build_image(plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot)
+                return build_image(
+                    plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot, threads=threads
+                )
         finally:
             slots.put(slot)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with store.in_use(), ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             return list(pool.map(one, plans))
         except BaseException:
@@ -97,11 +105,12 @@ def build_image(
     task: Task,
     *,
     slot: int = 0,
+    threads: int = 1,
 ) -> Built:
-    """Build one image, or find that the one in the output folder is it already."""
+    """Build one image, or find that the one in the output folder is it already; `threads` compress it."""
     begun = time.monotonic()
     image = output / plan.file_name
-    present = same_image(plan, image)
+    present = same_image(plan, image, Digests(store.root / "cache" / "digests").of)
     if present is not None:
         contract = verification_facts(role, distro, plan)
         if present.get("contract") != contract:
@@ -117,7 +126,7 @@ def build_image(
     layers_seconds = time.monotonic() - begun
     try:
         with scratch.scratch(output, WORK_PREFIX) as work:
-            finished, seconds = make_image(plan, distro, layer.tree, work, task)
+            finished, seconds = make_image(plan, distro, layer.tree, work, task, threads=threads)
             task.update("manifest")
             installed = packages.read_dpkg(layer.tree)
             document = manifest.describe(
@@ -137,10 +146,19 @@ def build_image(
             publish(finished, image)
     except OSError as error:
         raise refused(f"make {image.name}", error, output) from error
+    store.remember(plan.name, decided(plan))
     return Built(image, document, tuple(built), False, time.monotonic() - begun)
 
 
-def make_image(plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Task) -> tuple[Path, dict[str, float]]:
+def default_jobs(images: int) -> int:
+    """How many images to build at once: one a core, and no more than memory allows."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(images, len(os.sched_getaffinity(0)), memory // JOB_MEMORY_BYTES))
+
+
+def make_image(
+    plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Task, *, threads: int
+) -> tuple[Path, dict[str, float]]:
     """The image file, made in `work`, and how many seconds each stage took."""
     begun = time.monotonic()
     raw = work / "disk.raw"
@@ -149,7 +167,7 @@ def make_image(plan: ImagePlan, distro: Distro, tree: Path, work: Path, task: Ta
     disk_done = time.monotonic()
     task.update(f"image: {plan.form}, {plan.compress}")
     finished = work / plan.file_name
-    disk.convert(raw, finished, form=plan.form, compress=plan.compress)
+    disk.convert(raw, finished, form=plan.form, compress=plan.compress, threads=threads)
     return finished, {"disk": disk_done - begun, "image": time.monotonic() - disk_done}
 
 
@@ -163,7 +181,9 @@ def publish(finished: Path, image: Path) -> None:
         path(finished).replace(path(image))
 
 
-def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
+def same_image(
+    plan: ImagePlan, image: Path, digest: Callable[[Path], str] = digest_file
+) -> dict[str, Any] | None:
     """The manifest of the image in place if it is what the plan would build, and its bytes are what it says."""
     if not image.is_file():
         return None
@@ -172,7 +192,7 @@ def same_image(plan: ImagePlan, image: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     same = document["identity"] == plan.identity and document["image"]["bytes"] == image.stat().st_size
-    return document if same and document["image"]["sha256"] == digest_file(image) else None
+    return document if same and document["image"]["sha256"] == digest(image) else None
 
 
 def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:

@@ -19,6 +19,7 @@ from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
 from mailimg.commands.report import report as report_command
 from mailimg.commands.verify import verify
+from mailimg.commands.why import why
 from mailimg.errors import InputError, MailimgError, StepError
 
 INTERRUPTED = 130
@@ -39,7 +40,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, list_all, verify, diff, report_command, doctor, clean):
+for command in (build, plan, why, list_all, verify, diff, report_command, doctor, clean):
     group.add_command(command)
 
 

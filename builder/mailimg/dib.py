@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -34,6 +35,8 @@ DISK_FULL = "No space left on device"
 HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
 # What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
 NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
+# What apt and yum say of a name they do not know.
+UNKNOWN_PACKAGE = re.compile(r"Unable to locate package (?P<apt>\S+)|No package (?P<yum>\S+) available")
 HOOK_ENDS = re.compile(r"dib-run-parts (?P<hook>\S+) completed$")
 
 
@@ -96,24 +99,48 @@ def version() -> str:
     return package_version("diskimage-builder")
 
 
-def expand(elements: Sequence[str], folder: Path) -> dict[str, Path]:
-    """All elements that a list of elements brings in: name -> folder, ours before diskimage-builder's own.
+class Elements:
+    """All elements in some folders and diskimage-builder's own, read once: reading them takes 15 ms.
 
-    Raises:
-        InputError: an element is missing, or two provide the same thing.
+    Args:
+        folders: the first that has an element wins, before diskimage-builder's own.
     """
-    search = f"{folder}:{paths.get_path('elements')}"
-    try:
-        return dict(sorted((name, Path(place)) for name, place in element_dependencies.get_elements(elements, search)))
-    except element_dependencies.MissingElementException as error:
-        raise InputError([f"elements {', '.join(elements)}: {error}"], "`mailimg list` shows the elements.") from error
-    except (element_dependencies.AlreadyProvidedException, element_dependencies.MissingOSException) as error:
-        raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
 
+    def __init__(self, folders: Sequence[Path]) -> None:
+        search = ":".join([*map(str, folders), paths.get_path("elements")])
+        # The two halves of `get_elements`, which would read all folders for each list.
+        self._every = element_dependencies._find_all_elements(search)
+        self._digests: dict[Path, str] = {}
 
-def element_digests(elements: Sequence[str], folder: Path) -> dict[str, str]:
-    """Digest of each element that a list brings in."""
-    return {name: digest_folder(place, without=UNDECISIVE) for name, place in expand(elements, folder).items()}
+    def expand(self, elements: Sequence[str]) -> dict[str, Path]:
+        """All elements that a list of elements brings in: name -> folder.
+
+        Raises:
+            InputError: an element is missing, or two provide the same thing.
+        """
+        try:
+            found = element_dependencies._expand_element_dependencies(elements, self._every)
+        except element_dependencies.MissingElementException as error:
+            problem = f"elements {', '.join(elements)}: {error}"
+            raise InputError([problem], "`mailimg list` shows the elements.") from error
+        except (element_dependencies.AlreadyProvidedException, element_dependencies.MissingOSException) as error:
+            raise InputError([f"elements {', '.join(elements)}: {error}"]) from error
+        # diskimage-builder takes a cycle without a word; which element comes first is then nobody's decision.
+        names = {element.name for element in found}
+        try:
+            TopologicalSorter({element.name: element.depends & names for element in found}).prepare()
+        except CycleError as error:
+            circle = " -> ".join(reversed(error.args[1]))
+            raise InputError([f"elements depend on each other in a cycle: {circle}"]) from error
+        return {element.name: Path(element.path) for element in sorted(found, key=lambda element: str(element.name))}
+
+    def digests(self, elements: Sequence[str]) -> dict[str, str]:
+        """Digest of each element that a list brings in."""
+        found = self.expand(elements)
+        for place in found.values():
+            if place not in self._digests:
+                self._digests[place] = digest_folder(place, without=UNDECISIVE)
+        return {name: self._digests[place] for name, place in found.items()}
 
 
 def build_tree(
@@ -121,7 +148,7 @@ def build_tree(
     *,
     tree: Path,
     parent: Path | None,
-    elements_folder: Path,
+    elements_path: Sequence[Path],
     work: Path,
     cache: Path,
     environment: Mapping[str, str],
@@ -151,7 +178,7 @@ def build_tree(
         **{name: os.environ[name] for name in PROXIES if name in os.environ},
         **environment,
         "PATH": f"{bin_folder}:{process.BASE_ENV['PATH']}",
-        "ELEMENTS_PATH": str(elements_folder),
+        "ELEMENTS_PATH": ":".join(map(str, elements_path)),
         "TMP_DIR": str(work),
         "DIB_IMAGE_CACHE": str(cache),
         "DIB_LOCKFILES": str(cache / "locks"),
@@ -179,9 +206,11 @@ def build_tree(
             stream.flush()
             reader.feed(line)
 
-        status = process.stream(process.confine(command), what="run diskimage-builder", line=take, env=run_environment)
+        unsynced = [sys.executable, "-I", "-S", str(Path(__file__).with_name("unsynced.py"))]
+        argv = process.confine([*unsynced, *command])
+        status = process.stream(argv, what="run diskimage-builder", line=take, env=run_environment)
     if status != 0 or not tree.is_dir():
-        raise failure(reader, status, expand(elements, elements_folder), log, work)
+        raise failure(reader, status, Elements(elements_path).expand(elements), log, work)
     return reader.hooks
 
 
@@ -196,4 +225,18 @@ def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path
     phase, hook = reader.running
     owner = next((name for name, place in elements.items() if (place / f"{phase}.d" / hook).exists()), "unknown")
     message = f"element {owner}, hook {phase}.d/{hook} ended with {process.exit_words(status)}"
+    unknown = [found["apt"] or found["yum"] for found in map(UNKNOWN_PACKAGE.search, reader.tail) if found]
+    if unknown:
+        askers = [f"{package} (element {asker(package, elements)})" for package in dict.fromkeys(unknown)]
+        message = f"there is no package {', '.join(askers)}"
     return StepError(message, hint, tail=list(reader.tail))
+
+
+def asker(package: str, elements: Mapping[str, Path]) -> str:
+    """The element whose `package-installs.yaml` or `pkg-map` names a package."""
+    word = re.compile(rf"(?<![\w.+-]){re.escape(package)}(?![\w.+-])")
+    for name, place in elements.items():
+        for file in ("package-installs.yaml", "package-installs.json", "pkg-map"):
+            if (place / file).is_file() and word.search((place / file).read_text(encoding="utf-8")):
+                return name
+    return "unknown"

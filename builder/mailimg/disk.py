@@ -6,6 +6,7 @@ boot loader is written as bytes. So it runs in containers, and two builds never 
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailimg import process
+from mailimg import process, qcow2
 from mailimg.bootloader import SECTOR, BootEntry, grub_config, install_bios, install_uefi, make_image
 from mailimg.errors import InputError, StepError
 from mailimg.ext4 import Filesystem, make_filesystem
@@ -24,6 +25,7 @@ MIB = 1024 * 1024
 ALIGN = MIB // SECTOR  # partitions start at whole MiB, as every current tool does
 ESP_SECTORS = 32 * ALIGN
 TAIL_SECTORS = ALIGN  # the backup GPT needs 33 sectors; a whole MiB keeps the filesystem's end aligned
+NO_ROOM_HINT = "Free some space there, or name another directory."
 TIMEOUT = 1800.0  # seconds for one tool; the largest image took under 60
 
 # Partition type GUIDs: UEFI specification 2.10, table 5.7; GRUB manual, "BIOS installation"; Linux filesystem data.
@@ -79,7 +81,6 @@ class DiskSpec:
     def entry(self) -> BootEntry:
         """What the boot loader starts on this disk."""
         return BootEntry(self.root_uuid, self.kernel, self.initrd, self.cmdline)
-
 
     def filesystem(self, part: Partition) -> Filesystem:
         """The root filesystem in its place."""
@@ -190,12 +191,15 @@ def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str]
             report("boot loader for UEFI")
 
 
-def convert(raw: Path, target: Path, *, form: str = "qcow2", compress: str = "zlib") -> None:
+def convert(
+    raw: Path, target: Path, *, form: str = "qcow2", compress: str = "zlib", threads: int | None = None
+) -> None:
     """Turn a raw disk into what is shipped.
 
     Args:
         form: `qcow2` or `raw`.
         compress: `zlib` (every QEMU reads it), `zstd` (QEMU from 5.1 on) or `none`; raw takes only `none`.
+        threads: that compress; the default is all cores that this process may use. They decide no byte.
 
     Raises:
         InputError: the combination does not exist.
@@ -203,14 +207,15 @@ def convert(raw: Path, target: Path, *, form: str = "qcow2", compress: str = "zl
     """
     if (form, compress) not in {("raw", "none"), ("qcow2", "none"), ("qcow2", "zlib"), ("qcow2", "zstd")}:
         raise InputError([f"image: format {form} with compression {compress} does not exist"])
-    options: list[str] = []
-    if form == "qcow2":
-        options = ["-o", f"compat=1.1,lazy_refcounts=off,compression_type={'zstd' if compress == 'zstd' else 'zlib'}"]
-        options += ["-c"] if compress != "none" else []
+    threads = min(16, threads or len(os.sched_getaffinity(0)))
     with whole_or_absent(target) as part:
-        threads = str(min(16, os.cpu_count() or 1))
-        process.run(["qemu-img", "convert", "-f", "raw", "-O", form, "-m", threads, *options, raw, part],
-                    what="write the image", timeout=TIMEOUT)
+        if compress == "zlib":
+            qcow2.write(raw, part, threads=threads)
+        else:
+            options = ["-o", "compat=1.1,lazy_refcounts=off"] if form == "qcow2" else []
+            options += ["-c", "-o", "compression_type=zstd"] if compress == "zstd" else []
+            process.run(["qemu-img", "convert", "-f", "raw", "-O", form, "-m", str(threads), *options, raw, part],
+                        what="write the image", timeout=TIMEOUT)
         if form == "qcow2":
             process.run(["qemu-img", "check", "-q", "-f", "qcow2", part], what="check the image", timeout=TIMEOUT)
 
@@ -226,10 +231,11 @@ def whole_or_absent(target: Path) -> Iterator[Path]:
         part.rename(target)
     except StepError as error:
         if any("No space left on device" in line for line in error.tail):
-            raise StepError(f"{error.message}: no space left in {target.parent}",
-                            "Free some space there, or name another directory.", error.tail) from error
+            raise StepError(f"{error.message}: no space left in {target.parent}", NO_ROOM_HINT, error.tail) from error
         raise
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StepError(f"write {target}: no space left in {target.parent}", NO_ROOM_HINT) from error
         hint = "Look at the space and the rights of its directory."
         raise StepError(f"write {target}: {error.strerror}", hint) from error
     finally:

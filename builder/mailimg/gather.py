@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import apt, dib, process
+from mailimg import apt, dib, process, qcow2
 from mailimg.errors import Problems
 from mailimg.identity import digest_document, digest_file, digest_folder
 from mailimg.plan import ROLE_LAYER, ImagePlan, Inputs, layer_elements, plan_image
@@ -28,8 +29,8 @@ PROGRAMS = {
 
 # The builder's own modules that decide bytes: of layers, and of disks and images.
 CODE = {
-    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py"),
-    "mailimg disk": ("bootloader.py", "disk.py", "ext4.py"),
+    "mailimg layers": ("dib.py", "dib_tree.py", "rootfs.py", "trees.py"),
+    "mailimg disk": ("bootloader.py", "disk.py", "ext4.py", "qcow2.py"),
 }
 
 
@@ -40,6 +41,7 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
         InputError: unknown names, wrong files.
     """
     problems = Problems()
+    known = dib.Elements(resources.elements_path)
     chosen = problems.of(lambda: load_distro(resources, distro))
     pairs: list[tuple[Role, Image]] = []
     for name in roles:
@@ -51,7 +53,7 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
         if role is not None and chosen is not None:
             problems.of(partial(role_document, role, chosen, identity=NO_IDENTITY, version=package_version("mailimg")))
             for _, elements in layer_elements(role, chosen):
-                problems.of(partial(dib.expand, elements, resources.elements))
+                problems.of(partial(known.expand, elements))
     problems.stop()
     assert chosen is not None  # noqa: S101 - else `stop` has raised
     return pairs, chosen
@@ -66,13 +68,16 @@ def measure(
         index: ask the mirror for the state of its index; without, plans are made off-line and say `unknown`.
     """
     lists = {elements for role, _ in pairs for _, elements in layer_elements(role, distro)}
-    state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
+    known = dib.Elements(resources.elements_path)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        versions = pool.submit(program_versions)  # while the mirror answers
+        state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
     return Inputs(
-        elements={elements: dib.element_digests(elements, resources.elements) for elements in lists},
+        elements={elements: known.digests(elements) for elements in lists},
         environment=sources.environment(),
         package_index=state.digest,
         epoch=state.epoch,
-        programs={"diskimage-builder": dib.version(), **program_versions(), **own_code()},
+        programs={"diskimage-builder": dib.version(), "zlib-ng": qcow2.version(), **versions.result(), **own_code()},
         agent=digest_folder(resources.firstboot),
         templates={role.name: digest_folder(role.folder / "templates") for role, _ in pairs},
         role_documents={
@@ -97,7 +102,8 @@ def own_code() -> dict[str, str]:
 
 def program_versions() -> dict[str, str]:
     """Version of each program that decides bytes, as it says it itself."""
-    return {name: program_version(argv) for name, argv in PROGRAMS.items()}
+    with ThreadPoolExecutor(max_workers=len(PROGRAMS)) as pool:
+        return dict(zip(PROGRAMS, pool.map(program_version, PROGRAMS.values()), strict=True))
 
 
 def program_version(argv: Sequence[str]) -> str:
@@ -110,5 +116,5 @@ def program_version(argv: Sequence[str]) -> str:
 
 def shipped_elements(resources: Resources) -> list[str]:
     """Names of the elements of this installation, those of the last layer included."""
-    found = {path.name for path in resources.elements.iterdir() if path.is_dir()}
+    found = {path.name for folder in resources.elements_path for path in folder.iterdir() if path.is_dir()}
     return sorted(found | set(ROLE_LAYER))

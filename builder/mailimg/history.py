@@ -5,7 +5,6 @@ Later commands (`report`, `diff`) have only the manifest: the store may be on an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from typing import Any
 from mailimg.packages import Package
 from mailimg.plan import ImagePlan
 from mailimg.store import Store
-
-BLOCK = 512  # unit of st_blocks, whatever the file system's own block is
 
 
 def layer_facts(plan: ImagePlan, store: Store, built: Collection[str]) -> list[dict[str, Any]]:
@@ -32,7 +29,7 @@ def layer_facts(plan: ImagePlan, store: Store, built: Collection[str]) -> list[d
         known: Mapping[str, Any] = stored.facts if stored is not None else {}
         facts.append({
             "reused": layer.name not in built,
-            "tree_bytes": tree_bytes(stored.tree) if stored is not None else None,
+            "tree_bytes": known.get("bytes"),
             "seconds": known.get("seconds"),
             "hooks": [{**hook, "start": round(hook["start"], 2), "seconds": round(hook["seconds"], 2)}
                       for hook in known.get("hooks", ())],
@@ -57,18 +54,3 @@ def origins(
                 found.setdefault(package.name, layer.name)
     last = plan.layers[-1].name
     return {package.name: found.get(package.name, last) for package in packages}
-
-
-def tree_bytes(tree: Path) -> int:
-    """Size of all files of a tree, in bytes on disk; a file of several names counts once."""
-    total, seen, folders = 0, set(), [str(tree)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                facts = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif facts.st_nlink == 1 or facts.st_ino not in seen:
-                    seen.add(facts.st_ino)
-                    total += facts.st_blocks * BLOCK
-    return total

@@ -71,6 +71,7 @@ class ImagePlan:
 
     Attributes:
         layers: parent first.
+        inputs: what decided disk and image beside the last layer, by name.
         size_bytes: of the virtual disk.
         min_ram_mib: memory of the smallest flavor it runs on.
         epoch: seconds since 1970 that stand for "now" in the file system.
@@ -80,6 +81,7 @@ class ImagePlan:
     role: str
     distro: str
     layers: tuple[Layer, ...]
+    inputs: Mapping[str, str]
     size_bytes: int
     min_ram_mib: int
     epoch: int
@@ -91,9 +93,14 @@ class ImagePlan:
     hash_seed: str
 
     @property
+    def name(self) -> str:
+        """Role and distribution."""
+        return f"{self.role}-{self.distro}"
+
+    @property
     def file_name(self) -> str:
         """Name of the image file."""
-        return f"{self.role}-{self.distro}.{self.form}"
+        return f"{self.name}.{self.form}"
 
 
 def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form: str, compress: str) -> ImagePlan:
@@ -107,20 +114,21 @@ def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form
         layers.append(Layer(name, elements, parent, identity, decided, owner))
 
     size_bytes = image.disk_gib * GIB
-    identity = digest_document({
-        "tree": layers[-1].identity,
-        "size": size_bytes,
-        "epoch": inputs.epoch,
-        "disk": dict(distro.disk),
+    disk = {
+        "size": str(size_bytes),
+        "epoch": str(inputs.epoch),
+        "disk": digest_document(distro.disk),
         "cmdline": distro.cmdline,
         "format": form,
         "compress": compress,
-        "programs": dict(inputs.programs),
-    })
+        **{f"program {name}": value for name, value in inputs.programs.items()},
+    }
+    identity = digest_document({"tree": layers[-1].identity, "disk": disk})
     return ImagePlan(
         role=role.name,
         distro=distro.name,
         layers=tuple(layers),
+        inputs=disk,
         size_bytes=size_bytes,
         min_ram_mib=image.min_ram_mib,
         epoch=inputs.epoch,
@@ -147,6 +155,7 @@ def layer_inputs(elements: tuple[str, ...], inputs: Inputs, role: str | None) ->
     decided |= {f"environment {name}": value for name, value in inputs.environment.items()}
     decided |= {f"program {name}": value for name, value in inputs.programs.items() if name in LAYER_PROGRAMS}
     decided["package index"] = inputs.package_index
+    decided["epoch"] = str(inputs.epoch)
     if role is not None:
         decided["agent"] = inputs.agent
         decided["templates"] = inputs.templates[role]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,13 +85,19 @@ class Image:
 
 def role_names(resources: Resources) -> list[str]:
     """Names of all roles, sorted."""
-    return sorted(path.parent.name for path in resources.roles.glob("*/role.yaml"))
+    return sorted({path.parent.name for folder in resources.roles_path for path in folder.glob("*/role.yaml")})
 
 
 def distro_names(resources: Resources) -> list[str]:
     """Names of all distributions that have an element, sorted."""
-    found = resources.elements.glob(f"{ELEMENT_PREFIX}*/distro.yaml")
-    return sorted(path.parent.name[len(ELEMENT_PREFIX) :] for path in found)
+    found = [path for folder in resources.elements_path for path in folder.glob(f"{ELEMENT_PREFIX}*/distro.yaml")]
+    return sorted({path.parent.name[len(ELEMENT_PREFIX) :] for path in found})
+
+
+def first_with(folders: Sequence[Path], name: str, file: str) -> Path:
+    """The first folder of that name which has the file; the last one's if none has."""
+    found = [folder / name for folder in folders if (folder / name / file).is_file()]
+    return found[0] if found else folders[-1] / name
 
 
 def load_role(resources: Resources, name: str) -> Role:
@@ -105,7 +111,7 @@ def load_role(resources: Resources, name: str) -> Role:
         raise InputError(
             [f"unknown role {name!r}{documents.nearest(name, known)}"], f"Roles: {', '.join(known)} (`mailimg list`)."
         )
-    folder = resources.roles / name
+    folder = first_with(resources.roles_path, name, "role.yaml")
     shown = f"roles/{name}/role.yaml"
     document = documents.load(folder / "role.yaml", "role", shown)
     problems = []
@@ -148,7 +154,8 @@ def load_distro(resources: Resources, name: str) -> Distro:
             f"Choose one with --distro: {', '.join(known)} (`mailimg list`).",
         )
     shown = f"elements/{ELEMENT_PREFIX}{name}/distro.yaml"
-    document = documents.load(resources.elements / f"{ELEMENT_PREFIX}{name}" / "distro.yaml", "distro", shown)
+    folder = first_with(resources.elements_path, f"{ELEMENT_PREFIX}{name}", "distro.yaml")
+    document = documents.load(folder / "distro.yaml", "distro", shown)
     if document["distro"] != name:
         raise InputError([f"{shown}: distro: is {document['distro']!r}, but the folder says {name!r}"])
     return Distro(
@@ -172,8 +179,12 @@ def load_image(resources: Resources, role: str) -> Image:
     Raises:
         InputError: everything that is wrong in the file, or that there is none.
     """
-    shown = f"images/{role}.yaml"
-    document = documents.load(resources.images / f"{role}.yaml", "image", shown)
+    shown, path = f"images/{role}.yaml", resources.images / f"{role}.yaml"
+    own = first_with(resources.roles_path, role, "image.yaml")
+    if not path.exists() and (own / "image.yaml").exists():
+        # An own role is one folder: what ships may stand in it.
+        shown, path = f"roles/{role}/image.yaml", own / "image.yaml"
+    document = documents.load(path, "image", shown)
     if document["role"] != role:
         raise InputError([f"{shown}: role: is {document['role']!r}, but the file is called {role!r}"])
     return Image(role, document["disk_gib"], document["min_ram_mib"], document.get("properties", {}))

@@ -11,11 +11,12 @@ from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import dib
-from mailimg.errors import refused
+from mailimg import dib, trees
+from mailimg.errors import StepError, refused
 from mailimg.plan import ImagePlan, Inputs, Layer
 from mailimg.progress import Task
 from mailimg.resources import Resources
+from mailimg.roles import first_with
 from mailimg.store import Store, StoredLayer
 
 
@@ -38,11 +39,20 @@ def build_layers(
     for layer in plan.layers:
         with store.lock(layer.identity, waits=partial(task.update, f"layer {layer.name}: another build makes it")):
             stored = store.get(layer.identity)
+            if stored is not None:
+                task.update(f"layer {layer.name}: in store")
+                if not store.whole(stored):
+                    task.update(f"layer {layer.name}: changed in the store, built again")
+                    store.discard(layer.identity)
+                    stored = None
             if stored is None:
                 try:
                     stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
                 except OSError as error:
                     raise refused(f"build layer {layer.name}", error, store.root) from error
+                except StepError as error:
+                    place = f"layer {layer.name} of roles/{plan.role}/role.yaml on {plan.distro}"
+                    raise StepError(f"{place}: {error.message}", error.hint, error.tail) from error
                 built.append(layer.name)
         parent = stored
     assert parent is not None  # noqa: S101 - a plan has at least the distribution's layer
@@ -63,9 +73,9 @@ def build_layer(
     task.update(f"layer {layer.name}")
     log = store.root / "logs" / f"{layer.name}-{layer.identity[:12]}.log"
     log.unlink(missing_ok=True)
-    begun = time.monotonic()
+    begun, wall_clock = time.monotonic(), time.time()
     with store.work() as work:
-        environment: Mapping[str, str] = inputs.environment
+        environment: Mapping[str, str] = {**inputs.environment, "SOURCE_DATE_EPOCH": str(inputs.epoch)}
         if layer.role is not None:
             stage_role(work / "role", layer, resources, inputs)
             environment = {
@@ -78,13 +88,16 @@ def build_layer(
             layer.elements,
             tree=work / "tree",
             parent=parent.tree if parent else None,
-            elements_folder=resources.elements,
+            elements_path=resources.elements_path,
             work=work / "dib",
             cache=store.root / "cache" / f"slot-{slot}",
             environment=environment,
             log=log,
             on_phase=lambda phase, hook: task.update(f"layer {layer.name}, {phase}: {hook}"),
         )
+        task.update(f"layer {layer.name}: into the store")
+        # Whole seconds: a file system may keep no finer times.
+        trees.settle(work / "tree", int(wall_clock), inputs.epoch)
         facts = {
             "schema": 1,
             "name": layer.name,
@@ -105,4 +118,6 @@ def stage_role(folder: Path, layer: Layer, resources: Resources, inputs: Inputs)
     document = {**inputs.role_documents[layer.role], "identity": layer.identity, "version": package_version("mailimg")}
     folder.mkdir()
     (folder / "role.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    shutil.copytree(resources.roles / layer.role / "templates", folder / "templates")
+    shutil.copytree(
+        first_with(resources.roles_path, layer.role, "role.yaml") / "templates", folder / "templates"
+    )

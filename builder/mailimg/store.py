@@ -5,6 +5,7 @@
     <root>/work/<name>/                  of one running build; removed by the next one if its owner was killed
     <root>/locks/                        one file a layer
     <root>/cache/                        downloaded packages, diskimage-builder's own cache
+    <root>/last/<image>.json             what decided the last build of an image
     <root>/logs/                         diskimage-builder's output, one file a run
 """
 
@@ -15,17 +16,19 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailimg import process, scratch
-from mailimg.errors import StepError
+from mailimg import process, scratch, trees
+from mailimg.errors import InputError, StepError
 
 DEFAULT_ROOT = Path("/var/cache/mailimg")
 LOCK_POLL_SECONDS = 0.2
+USE = "use"  # the lock of everything that needs layers to stay; no layer has such a short identity
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,11 @@ class Store:
     """The layer store below one folder; safe to use by several builds at once."""
 
     def __init__(self, root: Path) -> None:
+        if any(character.isspace() for character in str(root)):
+            problem = f"--store {str(root)!r}: diskimage-builder cannot work in a folder with a blank in its name"
+            raise InputError([problem])
         self.root = root
+        self.trusted: set[str] = set()
         for name in ("layers", "work", "locks", "cache", "logs"):
             try:
                 (root / name).mkdir(parents=True, exist_ok=True)
@@ -57,12 +64,22 @@ class Store:
             os.utime(layer.tree.parent / "layer.json")
         return layer
 
+    def whole(self, layer: StoredLayer) -> bool:
+        """Whether a layer's tree is still what was put in; looked at once in the life of this object."""
+        if layer.identity not in self.trusted:
+            if trees.state(layer.tree).digest != layer.facts.get("tree"):
+                return False
+            self.trusted.add(layer.identity)
+        return True
+
     def put(self, identity: str, tree: Path, facts: Mapping[str, Any]) -> StoredLayer:
         """Take a finished tree in by renaming it; the caller holds the layer's lock.
 
         Args:
             tree: on the store's file system, best in a folder that `work` gave.
         """
+        state = trees.state(tree)
+        facts = {**facts, "tree": state.digest, "bytes": state.bytes}
         folder = tree.parent / f"{identity}.whole"
         folder.mkdir()
         (folder / "layer.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -72,6 +89,7 @@ class Store:
         target = self.root / "layers" / identity
         folder.rename(target)
         sync(target.parent)
+        self.trusted.add(identity)
         return StoredLayer(identity, target / "tree", facts)
 
     @contextmanager
@@ -84,11 +102,28 @@ class Store:
         Raises:
             StepError: the command was interrupted while it waited.
         """
+        with self._locked(name, fcntl.LOCK_EX, waits):
+            yield
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Held by a build from its first layer to its last image: no layer is removed meanwhile."""
+        with self._locked(USE, fcntl.LOCK_SH, None):
+            yield
+
+    @contextmanager
+    def alone(self, waits: Callable[[], None]) -> Iterator[None]:
+        """Held by what removes layers; waits for running builds, and new ones wait for it."""
+        with self._locked(USE, fcntl.LOCK_EX, waits):
+            yield
+
+    @contextmanager
+    def _locked(self, name: str, kind: int, waits: Callable[[], None] | None) -> Iterator[None]:
         with (self.root / "locks" / name).open("w") as stream:
             told = False
             while True:
                 try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(stream, kind | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     if waits is not None and not told:
@@ -130,12 +165,33 @@ class Store:
         return (self.root / "layers" / identity / "layer.json").stat().st_mtime
 
     def drop(self, identity: str) -> None:
-        """Remove a layer: first out of sight by one rename, then its files."""
-        with self.lock(identity), self.work() as folder:
+        """Remove a layer that nobody uses (`alone`)."""
+        with self.lock(identity):
+            self.discard(identity)
+
+    def discard(self, identity: str) -> None:
+        """Remove a layer: first out of sight by one rename, then its files; the caller holds its lock."""
+        self.trusted.discard(identity)
+        with self.work() as folder:
             layer = self.root / "layers" / identity
             # Another `clean` may have been faster.
             if layer.exists():
                 layer.rename(folder / identity)
+
+    def remember(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep what decided an image, for `mailimg why`."""
+        path = self.root / "last" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    def recall(self, name: str) -> dict[str, Any] | None:
+        """What decided the last build of an image, or None when there was none."""
+        try:
+            return dict(json.loads((self.root / "last" / f"{name}.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
 
     def free_bytes(self) -> int:
         """Free space on the store's file system."""

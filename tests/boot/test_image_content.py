@@ -28,6 +28,22 @@ def test_nothing_of_the_build_is_left(tree: Path) -> None:
     assert (tree / "tmp").stat().st_mode & 0o7777 == 0o1777
 
 
+def test_no_secret_is_baked_in(tree: Path) -> None:
+    """Any private key would be the same in every instance."""
+    keys = []
+    for top in ("etc", "root", "home", "var", "usr/lib/mailimg", "usr/share/mailimg"):
+        for path in (tree / top).rglob("*"):
+            if path.is_file() and not path.is_symlink() and b"PRIVATE KEY-----" in path.read_bytes():
+                keys.append(str(path.relative_to(tree)))
+    assert keys == []
+    shadow = [line.split(":") for line in (tree / "etc/shadow").read_text().splitlines()]
+    assert not [name for name, word, *_ in shadow if not word.startswith(("!", "*"))], "an account with a password"
+
+
+def test_no_name_of_the_build_host(tree: Path) -> None:
+    assert (tree / "etc/hostname").read_text() == "localhost\n"
+
+
 def test_no_documentation(tree: Path) -> None:
     left = [path.name for path in (tree / "usr/share/doc").rglob("*") if path.is_file() and path.name != "copyright"]
     assert left == []

@@ -24,7 +24,7 @@ def main() -> None:
 
     folder = chosen.folder
     found = resources.Resources(*(folder / name for name in ("elements", "roles", "images", "firstboot")))
-    resources.installed = lambda: found
+    resources.installed = lambda *own: found
     # Only now: the commands take `installed` into their own names when they are imported.
     from mailimg import cli
 

@@ -96,7 +96,7 @@ def test_failing_hook_is_named_and_leaves_nothing(site: Site, output: Path) -> N
     site.hooks({"install.d/50-tiny-fails": HOOK + "echo what it tried; echo why it failed >&2\nexit 3\n"})
     failed = site.build(output)
     assert failed.returncode == 1
-    assert "error: element tiny, hook install.d/50-tiny-fails ended with status" in failed.stderr
+    assert ": element tiny, hook install.d/50-tiny-fails ended with status" in failed.stderr
     assert "what it tried\n" in failed.stderr
     assert "why it failed\n" in failed.stderr
     log = Path(failed.stderr.rsplit("The whole output is in ", 1)[1].strip())
@@ -253,7 +253,7 @@ def test_disk_that_fills_up(site: Site, tmp_path: Path, size: str) -> None:
     assert failed.returncode == 1
     # Whoever meets the end of the disk first says so: a program of the hook, or the builder, which writes the log.
     by_hook = (
-        "error: element distro-debian-12, hook root.d/10-distro-debian-12-bootstrap ended with ",
+        ": element distro-debian-12, hook root.d/10-distro-debian-12-bootstrap ended with ",
         f"The disk that holds {tmp_path}/small/store/work/",
         "is full. Free some space",
     )

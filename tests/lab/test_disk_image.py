@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -127,6 +128,23 @@ def test_the_same_input_gives_the_same_bytes_and_another_identity_does_not(tree:
     assert one != other
 
 
+def test_a_copy_of_the_tree_gives_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+    """Another host lists the same directory in another order."""
+    copy = tmp_path / "copy"
+    shutil.copytree(tree, copy, symlinks=True)
+    for folder, names in ((tree / "var", ["a", "b", "c"]), (copy / "var", ["c", "a", "b"])):
+        for name in names:
+            (folder / name).write_text(name)
+            os.utime(folder / name, (SPEC.epoch, SPEC.epoch))
+    for path in (tree, *tree.rglob("*")):
+        twin, owner = copy / path.relative_to(tree), path.lstat()
+        os.chown(twin, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        shutil.copystat(path, twin, follow_symlinks=False)
+    built(tree, SPEC, tmp_path / "one.raw")
+    built(copy, SPEC, tmp_path / "two.raw")
+    assert (tmp_path / "one.raw").read_bytes() == (tmp_path / "two.raw").read_bytes()
+
+
 def test_the_raw_disk_is_sparse(tree: Path, tmp_path: Path) -> None:
     built(tree, SPEC, tmp_path / "disk.raw")
     facts = (tmp_path / "disk.raw").stat()
@@ -154,7 +172,7 @@ def test_a_tree_without_a_kernel_is_refused_before_anything_is_written(tree: Pat
 
 def test_a_tree_that_does_not_fit_leaves_nothing(tree: Path, tmp_path: Path) -> None:
     (tree / "large").write_bytes(os.urandom(64 * disk.MIB))
-    with pytest.raises(StepError, match="make the root filesystem"):
+    with pytest.raises(StepError, match="the tree does not fit into it"):
         built(tree, dataclasses.replace(MBR, size_bytes=48 * disk.MIB), tmp_path / "disk.raw")
     assert [path.name for path in tmp_path.iterdir()] == ["tree"]
 

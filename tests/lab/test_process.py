@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mailimg import process
+from mailimg import process, unsynced
 from mailimg.errors import StepError
 
 pytestmark = pytest.mark.lab
@@ -162,3 +162,12 @@ def test_confined_program_without_network() -> None:
     argv = process.confine(["cat", "/proc/net/dev"], network=True)
     interfaces = [line.split(":")[0].strip() for line in process.run(argv, what="x").stdout.splitlines()[2:]]
     assert interfaces == ["lo"]
+
+
+def test_unsynced_answers_syncs_with_success_for_children_too() -> None:
+    """fsync of a descriptor that is not open: the kernel itself would say EBADF."""
+    fsync = f"{sys.executable} -c 'import os; os.fsync(999)'"
+    plain = process.run(["sh", "-c", fsync], what="sync nothing", check=False)
+    assert "Bad file descriptor" in plain.stderr
+    argv = [sys.executable, "-I", "-S", unsynced.__file__, "sh", "-c", fsync]
+    process.run(process.confine(argv), what="sync nothing, unsynced")

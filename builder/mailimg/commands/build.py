@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mailimg import apt, gather
-from mailimg.build import Built, build_images
+from mailimg.build import Built, build_images, default_jobs
 from mailimg.commands import options
 from mailimg.doctor import missing_tools
 from mailimg.errors import InputError
@@ -22,6 +22,8 @@ from mailimg.store import Store
 @options.role
 @options.every
 @options.distro
+@options.roles_path
+@options.elements_path
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -37,19 +39,23 @@ from mailimg.store import Store
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Cloud image to start from, for distributions that start from one.",
 )
-@click.option("--jobs", type=click.IntRange(1, 32), default=1, show_default=True, help="Images to build at once.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 32), help="Images to build at once.  [default: by cores and memory]"
+)
 @options.store
 @options.as_json
 def build(
     roles: tuple[str, ...],
     every: bool,
     distro: str,
+    own_roles: tuple[Path, ...],
+    own_elements: tuple[Path, ...],
     output: Path,
     form: str,
     compress: str,
     mirror: str | None,
     base_image: Path | None,
-    jobs: int,
+    jobs: int | None,
     store: Path,
     as_json: bool,
 ) -> None:
@@ -61,7 +67,7 @@ def build(
       mailimg build --role smtp-in --distro debian-12
       mailimg build --all --distro debian-12 --jobs 2 --output /srv/images
     """
-    resources = installed()
+    resources = installed(own_roles, own_elements)
     names = options.chosen_roles(resources, roles, every)
     pairs, chosen = gather.load(resources, names, distro)
     if base_image is not None:
@@ -81,7 +87,7 @@ def build(
             Store(store),
             output.resolve(),
             display,
-            jobs=jobs,
+            jobs=jobs or default_jobs(len(plans)),
         )
     if as_json:
         click.echo(json.dumps([summary(result) for result in results], indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -15,10 +16,12 @@ from mailimg.roles import distro_names, load_distro, load_role, role_names
 
 
 @click.command("list")
+@options.roles_path
+@options.elements_path
 @options.as_json
-def list_all(as_json: bool) -> None:
+def list_all(own_roles: tuple[Path, ...], own_elements: tuple[Path, ...], as_json: bool) -> None:
     """List roles, distributions and elements of this installation."""
-    resources = installed()
+    resources = installed(own_roles, own_elements)
     problems = Problems()
     roles, distros = {}, {}
     for name in role_names(resources):

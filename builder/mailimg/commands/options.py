@@ -23,6 +23,22 @@ every: Decorator = click.option("--all", "every", is_flag=True, help="All roles.
 distro: Decorator = click.option(
     "--distro", default="centos-7", show_default=True, metavar="DISTRO", help="Distribution inside the image."
 )
+roles_path: Decorator = click.option(
+    "--roles-path",
+    "own_roles",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    envvar="MAILIMG_ROLES_PATH",
+    help="Folder of own roles, looked at before the installed ones; may be given several times.",
+)
+elements_path: Decorator = click.option(
+    "--elements-path",
+    "own_elements",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    envvar="MAILIMG_ELEMENTS_PATH",
+    help="Folder of own elements and distributions, looked at before the installed ones; may be given several times.",
+)
 mirror: Decorator = click.option(
     "--mirror",
     metavar="URL",

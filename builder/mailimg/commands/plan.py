@@ -19,6 +19,8 @@ from mailimg.store import Store
 @options.role
 @options.every
 @options.distro
+@options.roles_path
+@options.elements_path
 @options.form
 @options.compress
 @options.mirror
@@ -29,6 +31,8 @@ def plan(
     roles: tuple[str, ...],
     every: bool,
     distro: str,
+    own_roles: tuple[Path, ...],
+    own_elements: tuple[Path, ...],
     form: str,
     compress: str,
     mirror: str | None,
@@ -40,7 +44,7 @@ def plan(
 
     Needs no root and, without --resolve, no network. With --resolve it also tells which layers are in the store.
     """
-    resources = installed()
+    resources = installed(own_roles, own_elements)
     pairs, chosen = gather.load(resources, options.chosen_roles(resources, roles, every), distro)
     sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror)
     inputs = gather.measure(resources, pairs, chosen, sources, index=resolve)

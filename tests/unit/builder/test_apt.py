@@ -156,10 +156,40 @@ def test_state_of_an_index_follows_each_archive(monkeypatch: pytest.MonkeyPatch)
     later = IN_RELEASE.replace(b"17 May", b"18 May")
     web = Web(monkeypatch, {URL.format("one"): IN_RELEASE, URL.format("two"): later})
     first = apt.index_state([ONE, TWO])
-    assert first.epoch == 1747473154 + 86400
+    assert first.epoch == 1747473154, "the release's own date; updates are signed anew all the time"
     assert apt.index_state([ONE, TWO]) == first
     web.pages[URL.format("one")] = IN_RELEASE + b"more"
     assert apt.index_state([ONE, TWO]).digest != first.digest
+
+
+LISTS = b"""\
+MD5Sum:
+ 00000000000000000000000000000000 1 main/binary-amd64/Packages
+SHA256:
+ 1111 100 main/binary-amd64/Packages
+ 2222 100 main/binary-amd64/Packages.xz
+ 3333 100 main/binary-all/Packages
+ 4444 100 main/source/Sources
+ 5555 100 contrib/binary-amd64/Packages
+-----BEGIN PGP SIGNATURE-----
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (b"17 May", b"18 May", True),
+        (b"4444", b"eeee", True),
+        (b"5555", b"eeee", True),
+        (b"00000000", b"eeeeeeee", True),
+        (b"1111", b"eeee", False),
+        (b"3333", b"eeee", False),
+    ],
+)
+def test_only_the_lists_of_packages_count(old: bytes, new: bytes, same: bool) -> None:
+    """An archive that is signed anew with the same packages rebuilds nothing; a new package rebuilds."""
+    index = IN_RELEASE + LISTS
+    assert (apt.package_lists(index.replace(old, new), "main") == apt.package_lists(index, "main")) is same
 
 
 def refuse() -> Exception:

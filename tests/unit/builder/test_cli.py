@@ -26,7 +26,7 @@ def mailimg(
 ) -> Iterator[Mailimg]:
     """Run `mailimg` in the small installation: exit status, standard output, standard error."""
     for command in (build, listing, plan):
-        monkeypatch.setattr(command, "installed", lambda: world)
+        monkeypatch.setattr(command, "installed", lambda *own: world)
     monkeypatch.setattr(apt, "sources", lambda *_: SOURCES)
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
@@ -191,7 +191,7 @@ def test_plan_follows_the_options(mailimg: Mailimg) -> None:
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, "SIGTERM"])
 def test_interruption(mailimg: Mailimg, monkeypatch: pytest.MonkeyPatch, interruption: object) -> None:
-    def interrupted() -> Resources:
+    def interrupted(*own: object) -> Resources:
         if interruption is KeyboardInterrupt:
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailimg import bootloader, disk, ext4
+from mailimg import bootloader, disk
 from mailimg.errors import InputError, StepError
 
 ROOT = "11111111-2222-4333-8444-555555555555"
@@ -165,24 +165,3 @@ def test_whole_or_absent_leaves_nothing_behind_on_failure(tmp_path: Path) -> Non
 def test_formats_that_do_not_exist_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="format raw with compression zlib"):
         disk.convert(tmp_path / "raw", tmp_path / "image", form="raw", compress="zlib")
-
-
-DUMPE2FS = """\
-Inode count:              40
-Free inodes:              20
-
-Group 0: (Blocks 0-32767)
-  Free blocks: 100-200
-  Free inodes: 14-15, 20
-Group 1: (Blocks 32768-65535)
-  Free inodes: 22-40
-"""
-
-
-def test_used_inodes_are_what_dumpe2fs_does_not_call_free() -> None:
-    assert list(ext4.used_inodes(DUMPE2FS)) == [2, 8, 11, 12, 13, 16, 17, 18, 19, 21]
-
-
-def test_another_dumpe2fs_is_noticed() -> None:
-    with pytest.raises(StepError, match="dumpe2fs prints something else"):
-        list(ext4.used_inodes("Inode count:              40\n"))

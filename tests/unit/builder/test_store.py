@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailimg import process, scratch
-from mailimg.errors import StepError
+from mailimg.errors import InputError, StepError
 from mailimg.store import Store
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -49,7 +49,8 @@ def test_layer_comes_back(store: Store) -> None:
     layer = store.get(ONE)
     assert layer is not None
     assert (layer.tree / "file").read_text() == "content"
-    assert layer.facts == {"name": "base"}
+    assert layer.facts["name"] == "base"
+    assert layer.facts["bytes"] > 0
     assert [stored.identity for stored in store.layers()] == [ONE]
     assert pieces(store) == []
 
@@ -213,4 +214,34 @@ def test_store_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_facts_are_json(store: Store) -> None:
     put(store, ONE)
-    assert json.loads((store.root / "layers" / ONE / "layer.json").read_text()) == {"name": "base"}
+    facts = json.loads((store.root / "layers" / ONE / "layer.json").read_text())
+    assert set(facts) == {"name", "tree", "bytes"}
+
+
+def test_no_layer_is_removed_while_a_build_runs(store: Store) -> None:
+    told: list[str] = []
+    order: list[str] = []
+
+    def clean() -> None:
+        with Store(store.root).alone(lambda: told.append("waits")):
+            order.append("clean")
+
+    thread = threading.Thread(target=clean)
+    with store.in_use(), Store(store.root).in_use():
+        thread.start()
+        time.sleep(0.5)
+        order.append("build")
+    thread.join(10)
+    assert order == ["build", "clean"]
+    assert told == ["waits"]
+
+
+def test_the_last_build_is_remembered(store: Store) -> None:
+    assert store.recall("mx-small-1") is None
+    store.remember("mx-small-1", {"layers": []})
+    assert store.recall("mx-small-1") == {"layers": []}
+
+
+def test_a_folder_that_diskimage_builder_cannot_use(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="with a blank in its name"):
+        Store(tmp_path / "a store")
