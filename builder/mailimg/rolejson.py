@@ -57,6 +57,7 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
             "mode": file.get("mode", "0644"),
             "service": service,
             "secret": file.get("secret", False),
+            **({"each": file["each"]} if file.get("each") else {}),
         })
 
     health = []

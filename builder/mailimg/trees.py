@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 1 << 20
+PIECE = 1 << 20  # bytes read at once
+BLOCK = 512  # unit of st_blocks, whatever the file system's own block is
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def describe(root: str, path: str) -> tuple[bytes, int]:
         words.append(str(found.st_rdev))
     for name in sorted(os.listxattr(path, follow_symlinks=False)):
         words.append(f"{name}={os.getxattr(path, name, follow_symlinks=False).hex()}")
-    return "\0".join(words).encode(errors="surrogateescape"), found.st_blocks * 512
+    # A file of several names counts once in all.
+    size = 0 if kind == stat.S_IFDIR else found.st_blocks * BLOCK // found.st_nlink
+    return "\0".join(words).encode(errors="surrogateescape"), size
 
 
 def content(path: str) -> str:
@@ -67,7 +70,7 @@ def content(path: str) -> str:
     whole = hashlib.sha256()
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        while block := os.read(handle, BLOCK):
+        while block := os.read(handle, PIECE):
             whole.update(block)
     finally:
         os.close(handle)

@@ -11,13 +11,17 @@ files that role.json marks `secret`; any other template that uses it fails.
 
 import ipaddress
 import re
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot import site as sites
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.node import Node
 from mailimg_firstboot.rolefile import RoleFile, TemplateFile
 from mailimg_firstboot.secret import CONTROL, MASK, Secret
+
+# Schemes whose hash is salted and slow enough to stand in a file, and that the Dovecot of every image knows.
+CRYPTED = re.compile(r"^(?:\{(?:CRYPT|SHA256-CRYPT|SHA512-CRYPT|BLF-CRYPT)\})?"
+                     r"\$(?:2[aby]|5|6)\$[A-Za-z0-9./$=]{20,200}$(?!\n)")
 
 
 class RenderedFile(NamedTuple):
@@ -60,13 +64,24 @@ def render_all(role: RoleFile, site: Dict[str, Any], node: Node, template_dir: s
     files: List[RenderedFile] = []
     problems: List[str] = []
     for one in role.files:
-        try:
-            files.append(_render(env, one, dict(names, site=shown if one.secret else hidden)))
-        except DocumentError as error:
-            problems.extend(error.problems)
+        opened = shown if one.secret else hidden
+        for copy, each in copies(one, opened):
+            try:
+                files.append(_render(env, copy, dict(names, site=opened, **each)))
+            except DocumentError as error:
+                problems.extend(error.problems)
     if problems:
         raise DocumentError(problems, "The templates belong to the role: roles/{}/templates.".format(role.role))
     return files
+
+
+def copies(one: TemplateFile, site: Dict[str, Any]) -> List[Tuple[TemplateFile, Dict[str, Any]]]:
+    """The files that one entry of role.json asks for, each with what its template gets beside the common names."""
+    if one.each is None:
+        return [(one, {})]
+    name, _, key = one.each.partition(".")
+    return [(one._replace(path=one.path.replace("@", str(entry[key]).lower())), {"each": entry})
+            for entry in site.get(name) or []]
 
 
 def _render(env: Any, one: TemplateFile, names: Dict[str, Any]) -> RenderedFile:
@@ -169,6 +184,22 @@ def pem(value: Any) -> str:
     return str(value).rstrip("\n") + "\n"
 
 
+def dovecot(value: Any) -> str:
+    """A value of Dovecot's configuration in double quotes: blanks, `#` and quotes in it have no meaning then."""
+    return '"{}"'.format(_line(value, "dovecot").replace("\\", "\\\\").replace('"', '\\"'))
+
+
+def crypted(value: Any) -> str:
+    """A hashed password of a passwd-file; a plain one would be compared as it stands, so it is an error.
+
+    The words of the error do not hold the value.
+    """
+    text = _line(value, "crypted")
+    if text != MASK and not CRYPTED.match(text):
+        raise ValueError("crypted: not a hashed password such as {SHA512-CRYPT}$6$...; `doveadm pw` makes one")
+    return text
+
+
 def lines(values: Iterable[Any], indent: int = 4) -> str:
     """Each value on a line of its own, indented: a continued value of main.cf."""
     return "".join("\n" + " " * indent + _line(value, "lines") for value in values)
@@ -182,5 +213,7 @@ FILTERS: Dict[str, Callable[..., str]] = {
     "regex": regex,
     "yes_no": yes_no,
     "pem": pem,
+    "dovecot": dovecot,
+    "crypted": crypted,
     "lines": lines,
 }

@@ -8,6 +8,9 @@ from mailimg_firstboot.errors import DocumentError
 
 REBUILD = "role.json comes from the builder: build the image anew, or give --role-file a file that `mailimg` wrote."
 
+# What each kind of health check is told beside its name.
+NEEDED = {"smtp": ("port",), "tcp": ("port",), "unix": ("path",), "mount": ("path", "site")}
+
 
 class Service(NamedTuple):
     """A daemon of the role; services stand in start order."""
@@ -17,7 +20,11 @@ class Service(NamedTuple):
 
 
 class TemplateFile(NamedTuple):
-    """A file to render; `mode` is a number."""
+    """A file to render; `mode` is a number.
+
+    `each` (`dkim.domain`) makes one file for each entry of a list of the site document: the entry is `each` in the
+    template, and its named value, in lower case, takes the place of `@` in the path.
+    """
 
     template: str
     path: str
@@ -26,15 +33,21 @@ class TemplateFile(NamedTuple):
     mode: int
     service: Optional[str]
     secret: bool
+    each: Optional[str] = None
 
 
 class HealthCheck(NamedTuple):
-    """One proof that the node serves: `smtp` and `tcp` have a port on 127.0.0.1, `unix` the path of a socket."""
+    """One proof that the node serves.
+
+    `smtp` and `tcp` have a port on 127.0.0.1, `unix` the path of a socket, `mount` the path of a mount point and the
+    site key that says what is mounted there.
+    """
 
     check: str
     name: str
     port: int
     path: str
+    site: str = ""
 
 
 class RoleFile(NamedTuple):
@@ -77,9 +90,9 @@ def load(content: bytes, name: str = "role.json") -> RoleFile:
         site=full["site"], parameters=full["parameters"], facts=full["facts"],
         services=[Service(one["name"], one["unit"]) for one in full["services"]],
         files=[TemplateFile(one["template"], one["path"], one["owner"], one["group"], int(one["mode"], 8),
-                            one["service"], one["secret"]) for one in full["files"]],
+                            one["service"], one["secret"], one["each"]) for one in full["files"]],
         ports=full["ports"],
-        health=[HealthCheck(one["check"], one["name"], one.get("port", 0), one.get("path", ""))
+        health=[HealthCheck(one["check"], one["name"], one.get("port", 0), one.get("path", ""), one.get("site", ""))
                 for one in full["health"]],
     )
 
@@ -98,10 +111,13 @@ def _meaning(document: Dict[str, Any], name: str) -> List[str]:
                 at, service, schema.nearest(service, services)))
         if one.get("secret") and int(one["mode"], 8) & 0o007:
             found.append("{}.mode: a secret file must be closed to others; {} is not".format(at, one["mode"]))
+        if (one.get("each") is not None) != ("@" in one["path"].rpartition("/")[2]):
+            found.append("{}.path: `@` stands in the file's name if, and only if, there is `each`".format(at))
         if [other["path"] for other in document["files"]].index(one["path"]) != index:
             found.append("{}.path: {} is written twice".format(at, one["path"]))
     for index, one in enumerate(document["health"]):
-        need, extra = ("path", "port") if one["check"] == "unix" else ("port", "path")
-        if need not in one or extra in one:
-            found.append("{}: health[{}]: {} needs `{}` and no `{}`".format(name, index, one["check"], need, extra))
+        needed = NEEDED[one["check"]]
+        if {"port", "path", "site"} & set(one) != set(needed):
+            found.append("{}: health[{}]: {} needs {} and nothing else".format(
+                name, index, one["check"], " and ".join("`{}`".format(key) for key in needed)))
     return found

@@ -127,6 +127,8 @@ def _meaning(document: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str
     directory = document.get("directory")
     if isinstance(directory, dict):
         yield from _directory_meaning(directory, bad)
+    yield from _dkim_meaning(document)
+    yield from _twice(document, "masters", "login")
 
 
 def _directory_meaning(directory: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str]]:
@@ -145,6 +147,34 @@ def _directory_meaning(directory: Dict[str, Any], bad: Set[str]) -> Iterator[Tup
         port = url.rstrip("/").rpartition(":")[2]
         if port.isdigit() and not 1 <= int(port) <= 65535 and "directory.urls[{}]".format(index) not in bad:
             yield "directory.urls[{}]".format(index), "{} is no TCP port".format(port)
+
+
+def _dkim_meaning(document: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """A mail domain without a key would send unsigned mail, and nobody would notice."""
+    if not isinstance(document.get("dkim"), list):
+        return
+    yield from _twice(document, "dkim", "domain")
+    signed = {one.get("domain", "").lower() for one in document["dkim"] if _has_text(one, "domain")}
+    ours = {one.lower() for one in _list(document.get("domains")) if isinstance(one, str)}
+    for domain in sorted(ours - signed):
+        yield "dkim", "no key for {}; each of `domains` needs one".format(domain)
+    for index, one in enumerate(document["dkim"]):
+        if _has_text(one, "domain") and one["domain"].lower() not in ours:
+            yield "dkim[{}].domain".format(index), "{} is not among `domains`".format(one["domain"])
+
+
+def _twice(document: Dict[str, Any], name: str, key: str) -> Iterator[Tuple[str, str]]:
+    """Entries of a list that have the same name, in whatever case."""
+    seen: Set[str] = set()
+    for index, one in enumerate(_list(document.get(name))):
+        if _has_text(one, key):
+            if one[key].lower() in seen:
+                yield "{}[{}].{}".format(name, index, key), "{} stands there twice".format(one[key])
+            seen.add(one[key].lower())
+
+
+def _has_text(one: Any, key: str) -> bool:
+    return isinstance(one, dict) and isinstance(one.get(key), str)
 
 
 def _network_problem(text: str) -> str:

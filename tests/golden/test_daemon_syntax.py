@@ -126,3 +126,23 @@ def test_smtp_in_opens_one_connection_for_each_filter_process() -> None:
     assert next(row[6] for row in master if row[0] == "smtp-amavis") == workers
     setting = f"$max_servers = {workers};".encode()
     assert sum(setting in one.content for one in render("smtp-in", DISTROS[0])) == 1
+
+
+def test_smtp_out_relays_after_a_login_only() -> None:
+    """On every port: neither the server networks nor a null sender stand for one."""
+    main, master = postfix_files("smtp-out", DISTROS[0])
+    assert main["smtpd_relay_restrictions"].split() == ["permit_sasl_authenticated", "reject"]
+    assert "permit_mynetworks" not in " ".join(main.values())
+    assert main["smtpd_tls_auth_only"] == "yes"
+    assert main["milter_default_action"] == "tempfail"
+    for row in master:
+        if row[1] == "inet":
+            assert {name for name in overrides(row) if name.startswith("smtpd")} <= {
+                "smtpd_tls_security_level", "smtpd_tls_wrappermode"}
+
+
+def test_mailboxes_take_mail_from_servers_only() -> None:
+    main, _ = postfix_files("pop-imap-lda", DISTROS[0])
+    assert main["smtpd_client_restrictions"].split() == ["permit_mynetworks", "reject"]
+    assert main["smtpd_relay_restrictions"].split() == ["reject_unauth_destination"]
+    assert main["message_size_limit"] == "27262976"

@@ -31,3 +31,9 @@ FOREIGN_DOMAIN = "elsewhere.example"  # a domain that is not ours, with an MX
 DIRECTORY_NAME = f"directory.{CLOUD_DOMAIN}"
 DELIVERY_NAME = f"delivery.{CLOUD_DOMAIN}"
 DELIVERY_PORT = 10025
+OUTGOING_NAME = f"smtp-out.{CLOUD_DOMAIN}"
+OUTGOING_PORT = 10587
+
+NODE_FQDN = f"{NODE_NAME}.{CLOUD_DOMAIN}"
+DKIM_SELECTOR = "verify"
+DKIM_NAME = f"{DKIM_SELECTOR}._domainkey.{DOMAIN}"

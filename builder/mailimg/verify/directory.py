@@ -45,15 +45,24 @@ class User:
 
 @dataclass(frozen=True)
 class Group:
-    """A distribution list: address and logins of its members."""
+    """A distribution list: address and members, which are logins or names of other lists."""
 
     name: str
     mail: str
     members: tuple[str, ...]
 
 
-USERS = (User("anna", f"anna@{at.DOMAIN}"), User("bela", f"bela.b@{at.DOMAIN}"))
-GROUPS = (Group("team", f"team@{at.DOMAIN}", ("anna", "bela")),)
+USERS = (
+    User("anna", f"anna@{at.DOMAIN}"),
+    User("bela", f"bela.b@{at.DOMAIN}"),
+    User("carla", f"carla@{at.DOMAIN}", 51_200),
+)
+GROUPS = (
+    Group("team", f"team@{at.DOMAIN}", ("anna", "bela")),
+    Group("all", f"all@{at.DOMAIN}", ("team", "anna")),
+    Group("nobody", f"deserted@{at.DOMAIN}", ()),
+)
+SERVICE = "svc-delivery"  # the platform's own account: a login without an address
 
 
 def ldif(users: Sequence[User], groups: Sequence[Group], password: str) -> str:
@@ -70,6 +79,8 @@ def ldif(users: Sequence[User], groups: Sequence[Group], password: str) -> str:
         entries.append([f"dn: {user_dn(user.login)}", "objectClass: user", f"cn: {user.login}", f"sn: {user.login}",
                         f"sAMAccountName: {user.login}", f"mail: {user.mail}", f"info: {user.quota}",
                         "userAccountControl: 512", f"userPassword: {password}"])
+    entries.append([f"dn: {user_dn(SERVICE)}", "objectClass: user", f"cn: {SERVICE}", f"sn: {SERVICE}",
+                    f"sAMAccountName: {SERVICE}", "userAccountControl: 512", f"userPassword: {password}"])
     for group in groups:
         entries.append([f"dn: cn={group.name},ou=people,{at.BASE_DN}", "objectClass: group", f"cn: {group.name}",
                         f"sAMAccountName: {group.name}", f"mail: {group.mail}",
@@ -95,7 +106,8 @@ def config(folder: Path, schemas: Path, modules: Path, certificate: Certificate,
         "TLSVerifyClient never",
         # A simple bind needs TLS, as at a domain controller that wants signing.
         "security simple_bind=1",
-        "disallow bind_anon",
+        # A login without a password succeeds there, as nobody: daemons have to refuse it themselves.
+        "allow bind_anon_dn",
         "database mdb",
         "maxsize 33554432",
         f'suffix "{at.BASE_DN}"',

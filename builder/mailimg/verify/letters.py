@@ -13,6 +13,7 @@ from mailimg.verify import addresses as at
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-" + "TEST-FILE!$H+H*"
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-" + "TEST-EMAIL*C.34X"
 
+SENDER = f"sender@{at.SENDER_DOMAIN}"
 LINE = 998  # RFC 5322, 2.1.1: octets a line may have without its CRLF
 
 
@@ -29,17 +30,17 @@ class Letter:
         return self.content.partition(b"\r\n\r\n")[2]
 
 
-def letter(subject: str, recipient: str, body: bytes, *headers: str) -> Letter:
+def letter(subject: str, recipient: str, body: bytes, *headers: str, sender: str = SENDER) -> Letter:
     """A message around a body that already has CRLF line ends."""
     message_id = f"<{secrets.token_hex(12)}@{at.SENDER_DOMAIN}>"
     head = [
-        f"From: Sender <sender@{at.SENDER_DOMAIN}>", f"To: {recipient}", f"Subject: {subject}",
+        f"From: Sender <{sender}>", f"To: {recipient}", f"Subject: {subject}",
         f"Date: {email.utils.formatdate()}", f"Message-ID: {message_id}", "MIME-Version: 1.0", *headers,
     ]
     return Letter(message_id, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
 
-def clean(recipient: str) -> Letter:
+def clean(recipient: str, sender: str = SENDER) -> Letter:
     """A letter whose body meets everything that relays like to change: 8 bit, long lines, dots, blanks, `From `."""
     lines = [
         "Grüße aus Győr: der Bericht für März ist fertig, Zahlen wie besprochen.",
@@ -51,7 +52,7 @@ def clean(recipient: str) -> Letter:
     ]
     body = "\r\n".join(lines).encode() + b"\r\n"
     return letter("Bericht Maerz", recipient, body, "Content-Type: text/plain; charset=utf-8",
-                  "Content-Transfer-Encoding: 8bit")
+                  "Content-Transfer-Encoding: 8bit", sender=sender)
 
 
 def spam(recipient: str) -> Letter:

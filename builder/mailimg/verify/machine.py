@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from mailimg import process
@@ -79,11 +80,16 @@ class Guest(Daemon):
 
 
 class Container(Daemon):
-    """A root tree under systemd-nspawn; what it writes goes to memory and vanishes."""
+    """A root tree under systemd-nspawn; what it writes goes to memory and vanishes.
+
+    Args:
+        binds: folders of the host that the node sees as mounted, by the path where it does: they stand for storage
+            that a cloud would give it.
+    """
 
     description = "nspawn"
 
-    def __init__(self, folder: Path, tree: Path, seed: Path) -> None:
+    def __init__(self, folder: Path, tree: Path, seed: Path, binds: Mapping[str, Path] | None = None) -> None:
         super().__init__("nspawn", folder)
         folder.mkdir()
         self.console = folder / "console"
@@ -91,6 +97,7 @@ class Container(Daemon):
             "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={tree.absolute()}",
             "--volatile=overlay", f"--machine={at.NODE_NAME}", f"--uuid={at.INSTANCE}",
             f"--bind-ro={_colons(seed)}:/var/lib/cloud/seed/config_drive",
+            *[f"--bind={_colons(outside)}:{inside}" for inside, outside in (binds or {}).items()],
             f"--network-interface={INSIDE}", "--boot", "--console=read-only",
         ]
 

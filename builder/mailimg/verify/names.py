@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mailimg.verify import addresses as at
 from mailimg.verify.daemon import Daemon, until_port
 
+TXT = 255  # octets that one string of a TXT record may have
 
-def config(log: Path) -> str:
-    """The text of dnsmasq's configuration."""
+
+def txt_record(name: str, value: str) -> str:
+    """A TXT record of dnsmasq's, in as many strings as it takes."""
+    parts = [value[start : start + TXT] for start in range(0, len(value), TXT)]
+    return f"txt-record={name}," + ",".join(f'"{part}"' for part in parts)
+
+
+def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
+    """The text of dnsmasq's configuration; `texts` are further TXT records by name."""
     lines = [
         "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
         f"listen-address={at.HOST4},{at.HOST6}",
@@ -18,6 +27,7 @@ def config(log: Path) -> str:
         f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
         f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
         f"host-record={at.DELIVERY_NAME},{at.HOST4}",
+        f"host-record={at.OUTGOING_NAME},{at.HOST4}",
         f"host-record={at.SENDER_NAME},{at.SENDER4},{at.SENDER6}",
         f"mx-host={at.DOMAIN},{at.NODE_NAME}.{at.CLOUD_DOMAIN},10",
     ]
@@ -25,17 +35,18 @@ def config(log: Path) -> str:
         lines.append(f"mx-host={domain},{at.SENDER_NAME},10")
     lines.append(f'txt-record={at.SENDER_DOMAIN},"v=spf1 ip4:{at.SENDER4} ip6:{at.SENDER6} -all"')
     lines.append(f'txt-record={at.FORGED_DOMAIN},"v=spf1 -all"')
+    lines += [txt_record(name, value) for name, value in (texts or {}).items()]
     return "\n".join(lines) + "\n"
 
 
 class Names(Daemon):
     """dnsmasq on the bridge's addresses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, texts: Mapping[str, str] | None = None) -> None:
         super().__init__("dnsmasq", folder)
         folder.mkdir()
         self.config = folder / "dnsmasq.conf"
-        self.config.write_text(config(folder / "queries"))
+        self.config.write_text(config(folder / "queries", texts))
 
     def start(self) -> None:
         """Start and wait until it answers connections."""

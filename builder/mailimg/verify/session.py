@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mailimg.errors import StepError
+from mailimg.errors import InputError, StepError
 from mailimg.verify import addresses as at
 from mailimg.verify import network, scenarios, seed
 from mailimg.verify.authority import Authority, ssh_key
@@ -17,6 +18,7 @@ from mailimg.verify.directory import Directory
 from mailimg.verify.machine import GROWTH, Container, Guest, exited
 from mailimg.verify.names import Names
 from mailimg.verify.node import Node
+from mailimg.verify.platform import Platform
 from mailimg.verify.scenarios import Bench, Check, CheckFailed
 from mailimg.verify.sink import Sink
 from mailimg.verify.values import CheckResult, Request, VerifyResult
@@ -33,29 +35,33 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
     """
     chosen = [scenarios.find(name) for name in request.role.scenarios]
     tuning: dict[str, Any] = {}
+    mounts: dict[str, int] = {}
     for scenario in chosen:
         tuning |= scenario.TUNING
+        mounts |= getattr(scenario, "BINDS", {})
     scratch = Path(request.scratch)
     started = time.monotonic()
     with ExitStack() as running:
         network.lay(request.backend)
         authority = Authority(scratch)
-        names = Names(scratch / "names")
         directory = Directory(scratch / "directory", authority.issue(at.DIRECTORY_NAME, at.HOST4), authority.file)
+        platform = Platform(authority, directory.password)
+        names = Names(scratch / "names", {at.DKIM_NAME: platform.dkim_record})
         sink = Sink()
-        for peer in (names, directory, sink):
+        for peer in (names, directory, sink, platform.internet, platform.outgoing):
             running.callback(peer.stop)
             peer.start()
         key, public = ssh_key(scratch)
-        site = seed.site_document(request.role.name, directory.password, authority.pem, tuning)
+        site = seed.site_document(request.role.name, directory.password, authority.pem, tuning,
+                                  platform.site_keys())
         seed.write(scratch / "seed", site, public)
-        machine = make_machine(request, scratch)
+        machine = make_machine(request, scratch, mounts)
         report(f"peers are up after {time.monotonic() - started:.1f} s; booting by {machine.description}")
         running.callback(machine.stop)
         console = Console(machine.console, report)
         machine.start()
         node = Node(request.role.login, key)
-        bench = Bench(request.role, node, directory, sink)
+        bench = Bench(request.role, node, directory, sink, platform)
         results = scenarios.run([("the agent says ready", lambda _: until_ready(machine, console, request.timeout))],
                                 bench, done)
         checks = common_checks(machine) if results[0].ok else []
@@ -74,11 +80,23 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
                             () if whole else tuple(console.tail()))
 
 
-def make_machine(request: Request, scratch: Path) -> Guest | Container:
-    """The node, ready to start."""
+def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int]) -> Guest | Container:
+    """The node, ready to start.
+
+    Raises:
+        InputError: a scenario needs mount points, and the node is no container.
+    """
     folder, subject = scratch / "node", Path(request.subject)
     if request.backend == "nspawn":
-        return Container(folder, subject, scratch / "seed")
+        binds = {}
+        for index, (inside, owner) in enumerate(mounts.items()):
+            binds[inside] = scratch / f"mount-{index}"
+            binds[inside].mkdir(mode=0o700)
+            os.chown(binds[inside], owner, owner)
+        return Container(folder, subject, scratch / "seed", binds)
+    if mounts:
+        raise InputError([f"verify: {', '.join(mounts)} has to be mounted, which only a container can be given"],
+                         "Verify with --by nspawn.")
     drive = scratch / "config-drive.iso"
     seed.write_iso(scratch / "seed", drive)
     return Guest(folder, subject, drive, firmware=request.firmware, accel=request.accel, memory_mib=request.memory_mib)

@@ -1,17 +1,20 @@
-"""The delivery layer of a verification: an SMTP server that takes everything and keeps it."""
+"""The other layers and the Internet of a verification: an SMTP server that takes everything and keeps it."""
 
 from __future__ import annotations
 
 import email.parser
 import email.policy
+import ssl
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from mailimg.verify import addresses as at
+from mailimg.verify.authority import Certificate
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,39 @@ class Envelope:
         return self.content.partition(b"\r\n\r\n")[2]
 
 
+@dataclass(frozen=True)
+class Door:
+    """What a server asks of those who want to hand something over: STARTTLS and a login."""
+
+    certificate: Certificate
+    login: str
+    password: str
+
+    def context(self) -> ssl.SSLContext:
+        """TLS with the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate.certificate, self.certificate.key)
+        return context
+
+    def judge(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        """aiosmtpd's question whether a login is right."""
+        right = isinstance(data, LoginPassword) and (data.login, data.password) == (
+            self.login.encode(), self.password.encode())
+        return AuthResult(success=right, handled=False)
+
+
 class Sink:
     """The server; safe to ask from the thread that started it."""
 
-    def __init__(self, address: str = at.HOST4, port: int = at.DELIVERY_PORT) -> None:
+    def __init__(self, address: str = at.HOST4, port: int = at.DELIVERY_PORT, name: str = at.DELIVERY_NAME,
+                 door: Door | None = None) -> None:
         self.kept: list[Envelope] = []
         self.changed = threading.Condition()
+        options: dict[str, Any] = {} if door is None else {
+            "tls_context": door.context(), "auth_required": True, "authenticator": door.judge}
         # 64 MiB: more than any message limit of the roles, so that a limit that is seen is the node's.
         self.controller = Controller(self, hostname=address, port=port, data_size_limit=64 << 20,
-                                     server_hostname=at.DELIVERY_NAME, ready_timeout=20)
+                                     server_hostname=name, ready_timeout=20, **options)
 
     def start(self) -> None:
         """Listen."""
@@ -57,7 +84,7 @@ class Sink:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Keep a message; aiosmtpd calls it in the server's thread."""
-        kept = Envelope(envelope.mail_from or "", tuple(envelope.rcpt_tos), bytes(envelope.content))
+        kept = Envelope((envelope.mail_from or "").strip("<>"), tuple(envelope.rcpt_tos), bytes(envelope.content))
         with self.changed:
             self.kept.append(kept)
             self.changed.notify_all()

@@ -64,21 +64,29 @@ def deliver(address: str, source: str, sender: str, recipient: str, content: byt
     """
     try:
         with session(address, source) as client:
-            options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
-            code, text = client.mail(sender, options)
-            reply = Reply("MAIL", code, _text(text))
-            if reply.taken:
-                code, text = client.rcpt(recipient)
-                reply = Reply("RCPT", code, _text(text))
-            if reply.taken and content is not None:
-                code, text = client.data(content)
-                reply = Reply("DATA", code, _text(text))
-            return reply
+            return converse(client, sender, recipient, content)
     except smtplib.SMTPResponseException as error:
-        return Reply("session", error.smtp_code, _text(error.smtp_error))
+        return Reply("session", error.smtp_code, plain(error.smtp_error))
     except (OSError, smtplib.SMTPException) as error:
         return Reply("session", 0, f"no conversation: {error}")
 
 
-def _text(text: bytes | str) -> str:
+def converse(client: smtplib.SMTP, sender: str, recipient: str, content: bytes | None) -> Reply:
+    """MAIL, RCPT and (with content) DATA, up to the first answer that is not yes."""
+    options = ["BODY=8BITMIME"] if client.has_extn("8bitmime") else []
+    if content is not None and client.has_extn("size"):
+        options.append(f"SIZE={len(content)}")
+    code, text = client.mail(sender, options)
+    reply = Reply("MAIL", code, plain(text))
+    if reply.taken:
+        code, text = client.rcpt(recipient)
+        reply = Reply("RCPT", code, plain(text))
+    if reply.taken and content is not None:
+        code, text = client.data(content)
+        reply = Reply("DATA", code, plain(text))
+    return reply
+
+
+def plain(text: bytes | str) -> str:
+    """An answer in one line."""
     return (text if isinstance(text, str) else text.decode(errors="replace")).replace("\n", " / ")

@@ -12,7 +12,7 @@ def check(host: Host, work: Work) -> Optional[str]:
     for one in work.role.health:
         words = host.probe(one)
         if words:
-            place = one.path if one.check == "unix" else "127.0.0.1:{}".format(one.port)
+            place = one.path or "127.0.0.1:{}".format(one.port)
             found.append("{} ({} {}): {}".format(one.name, one.check, place, words))
     return "; ".join(found) or None
 

@@ -18,7 +18,7 @@ def check(host: Host, work: Work) -> Optional[str]:
             found.append("{}: {} is no unit of this image".format(service.name, service.unit))
         elif not state.active:
             found.append("{}: {} is {}".format(service.name, service.unit, state.words))
-        elif not loaded.has(host, service.unit, _digest(host, work.role, service)):
+        elif not loaded.has(host, service.unit, _digest(host, work, service)):
             found.append("{}: runs with other files than there are now".format(service.name))
     return "; ".join(found) or None
 
@@ -30,7 +30,7 @@ def apply(host: Host, work: Work) -> None:
         StepError: a unit is missing or does not start.
     """
     for service in work.role.services:
-        files = _digest(host, work.role, service)
+        files = _digest(host, work, service)
         state = host.systemd.state(service.unit)
         if not state.known:
             raise StepError("start {}: {} is no unit of this image".format(service.name, service.unit),
@@ -72,5 +72,5 @@ def stop(host: Host, role: RoleFile) -> None:
         raise StepError("stop the role's services: " + "; ".join(problems))
 
 
-def _digest(host: Host, role: RoleFile, service: Service) -> str:
-    return loaded.digest(host, [one.path for one in role.files if one.service == service.name])
+def _digest(host: Host, work: Work, service: Service) -> str:
+    return loaded.digest(host, [one.path for one in work.files if one.service == service.name])

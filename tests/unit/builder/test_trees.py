@@ -77,3 +77,15 @@ def test_times_of_the_build_become_the_epoch_and_times_of_packages_stay(tree: Pa
     assert times == {"etc": PACKAGED, "hosts": PACKAGED, "link": PACKAGED,
                      "var": EPOCH, "written": EPOCH, "pointer": EPOCH}
     assert int(tree.stat().st_mtime) == EPOCH
+
+
+def test_size(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+    assert trees.state(tmp_path).bytes == 8192
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert trees.state(tmp_path).bytes == 8192, "one file of two names"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 1 << 20)
+    assert trees.state(tmp_path).bytes == 8192, "links are not followed, holes take nothing"

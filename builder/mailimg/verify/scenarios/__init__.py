@@ -1,7 +1,8 @@
 """What a role has to prove. A scenario is a module here, found by the name that role.yaml's `verify` gives.
 
 It has `TUNING` (parameters of the role, so that a small node can serve) and `checks()`: names with functions that
-take the bench, return a line of detail, and raise `CheckFailed` with what was wrong.
+take the bench, return a line of detail, and raise `CheckFailed` with what was wrong. It may have `BINDS`: mount points
+that the node needs, each with the number of its owner; only a container gets them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Protocol, cast
 from mailimg.errors import InputError, StepError
 from mailimg.verify.directory import Directory
 from mailimg.verify.node import Node
+from mailimg.verify.platform import Platform
 from mailimg.verify.sink import Sink
 from mailimg.verify.values import CheckResult, RoleView
 
@@ -29,6 +31,8 @@ class Bench:
     """What a check can talk to.
 
     Args:
+        sink: the delivery layer.
+        platform: everything else around the node.
         patience: seconds that mail may take through an unhurried node.
     """
 
@@ -36,6 +40,7 @@ class Bench:
     node: Node
     directory: Directory
     sink: Sink
+    platform: Platform
     patience: float = 180.0
 
 
