@@ -1,6 +1,7 @@
 """Secret references of the site document and the values behind them.
 
-A reference is `file:/path` (the file's first and only line) or `literal:text`. Values live in `Secret`, which shows
+A reference is `file:/path` (the file's first and only line) or `literal:text`; that of a private key names or holds PEM
+text of several lines instead. Values live in `Secret`, which shows
 itself nowhere: not in logs, not in events, not in a traceback's repr. Templates get the text through
 `rendering`, and only those that role.json marks `secret`.
 """
@@ -16,6 +17,10 @@ MASK = "<secret>"
 
 # What would end a line in a configuration file of some daemon, and other control characters.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+# A private key; one behind a passphrase would keep its daemon from starting.
+PEM = re.compile(r"^-----BEGIN (?:(?:RSA|EC) )?PRIVATE KEY-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+"
+                 r"-----END (?:(?:RSA|EC) )?PRIVATE KEY-----\n$")
 
 
 class Secret:
@@ -71,14 +76,14 @@ def resolve(site: Dict[str, Any], read_file: Callable[[str], bytes]) -> Resolved
     full = copy.deepcopy(site)
     found, warnings = [], []
     root = schema.load("site.schema.json")
-    for path in list(schema.paths_to("secret", site, root, root)):
+    for path, form in _references(site, root):
         holder: Any = full
         for part in path[:-1]:
             holder = holder[part]
         kind, _, rest = holder[path[-1]].partition(":")
         at = schema.where(path)
         try:
-            holder[path[-1]] = Secret(rest if kind == "literal" else _line(read_file(rest)))
+            holder[path[-1]] = Secret(rest if kind == "literal" else form(read_file(rest)))
         except OSError as error:
             found.append("site: {}: cannot read {}: {}".format(at, rest, error.strerror or error))
         except ValueError as error:
@@ -96,7 +101,7 @@ def mask(site: Dict[str, Any]) -> Dict[str, Any]:
     """The same document with `MASK` behind every reference: to show what would be rendered without any secret."""
     full = copy.deepcopy(site)
     root = schema.load("site.schema.json")
-    for path in list(schema.paths_to("secret", site, root, root)):
+    for path, _ in _references(site, root):
         holder: Any = full
         for part in path[:-1]:
             holder = holder[part]
@@ -104,12 +109,30 @@ def mask(site: Dict[str, Any]) -> Dict[str, Any]:
     return full
 
 
-def _line(content: bytes) -> str:
-    """The one line of a secret file; messages never hold any of it."""
+def _references(site: Dict[str, Any], root: schema.Schema) -> List[Tuple[Tuple[Any, ...], Callable[[bytes], str]]]:
+    """The path of every secret of a document, with what reads its file."""
+    lines = [(path, _line) for path in schema.paths_to("secret", site, root, root)]
+    return lines + [(path, _pem) for path in schema.paths_to("secret_pem", site, root, root)]
+
+
+def _text(content: bytes) -> str:
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+
+
+def _pem(content: bytes) -> str:
+    """The private key in a file; messages never hold any of it."""
+    text = _text(content).rstrip("\n") + "\n"
+    if not PEM.match(text):
+        raise ValueError("must hold one private key in PEM, not encrypted, and nothing else")
+    return text
+
+
+def _line(content: bytes) -> str:
+    """The one line of a secret file; messages never hold any of it."""
+    text = _text(content)
     text = text[:-1] if text.endswith("\n") else text
     if not text:
         raise ValueError("is empty")

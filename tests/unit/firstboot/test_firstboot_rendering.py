@@ -218,9 +218,9 @@ def with_file(**changes: Any) -> dict[str, Any]:
     (with_file(template="../x"), 'role.json: files[0].template: "../x" is not a file name'),
     (with_file(path="/etc/postfix/main.cf"), "role.json: files[2].path: /etc/postfix/main.cf is written twice"),
     ({**ROLE, "services": [*ROLE["services"], ROLE["services"][0]]}, "role.json: services: clamd stands there twice"),
-    ({**ROLE, "health": [{"check": "smtp", "name": "x"}]}, "role.json: health[0]: smtp needs `port` and no `path`"),
+    ({**ROLE, "health": [{"check": "smtp", "name": "x"}]}, "role.json: health[0]: smtp needs `port` and nothing else"),
     ({**ROLE, "health": [{"check": "unix", "name": "x", "path": "/x", "port": 1}]},
-     "role.json: health[0]: unix needs `path` and no `port`"),
+     "role.json: health[0]: unix needs `path` and nothing else"),
     ({**ROLE, "parameters": {"x": {"type": "integer"}}}, "role.json: parameters.x.default: missing"),
 ])
 def test_wrong_role_files(document: Any, problem: str) -> None:
