@@ -31,3 +31,10 @@ FOREIGN_DOMAIN = "elsewhere.example"  # a domain that is not ours, with an MX
 DIRECTORY_NAME = f"directory.{CLOUD_DOMAIN}"
 DELIVERY_NAME = f"delivery.{CLOUD_DOMAIN}"
 DELIVERY_PORT = 10025
+WEBMAIL_NAME = f"webmail.{DOMAIN}"
+WEBMAIL_TITLE = "Post für alle"
+SMTP_OUT_NAME = f"smtp.{CLOUD_DOMAIN}"
+IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
+
+# The data volume of a storage server: a disk with this serial.
+VOLUME_SERIAL = "3b8e1f52-7c60-4b0f-8a8e-5a0000000020"

@@ -18,6 +18,8 @@ def config(log: Path) -> str:
         f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
         f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
         f"host-record={at.DELIVERY_NAME},{at.HOST4}",
+        f"host-record={at.SMTP_OUT_NAME},{at.HOST4}",
+        f"host-record={at.IMAP_NAME},{at.HOST4}",
         f"host-record={at.SENDER_NAME},{at.SENDER4},{at.SENDER6}",
         f"mx-host={at.DOMAIN},{at.NODE_NAME}.{at.CLOUD_DOMAIN},10",
     ]

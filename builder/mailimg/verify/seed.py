@@ -15,8 +15,9 @@ from mailimg.verify import addresses as at
 LABEL = "config-2"
 
 
-def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, Any]) -> dict[str, Any]:
-    """The site document (docs/contract.md); `tuning` are parameters of the role."""
+def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, Any],
+                  keys: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The site document (docs/contract.md); `tuning` are parameters of the role, `keys` further site keys."""
     return {
         "mailimg": 1,
         "role": role,
@@ -40,6 +41,7 @@ def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, A
             "freshclam": {"enabled": False},
         },
         "tuning": {role: dict(tuning)} if tuning else {},
+        **(keys or {}),
     }
 
 
