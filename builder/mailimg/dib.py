@@ -132,7 +132,7 @@ class Elements:
         except CycleError as error:
             circle = " -> ".join(reversed(error.args[1]))
             raise InputError([f"elements depend on each other in a cycle: {circle}"]) from error
-        return {element.name: Path(element.path) for element in sorted(found, key=lambda element: str(element.name))}
+        return dict(sorted((element.name, Path(element.path)) for element in found))
 
     def digests(self, elements: Sequence[str]) -> dict[str, str]:
         """Digest of each element that a list brings in."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ def fill(tree: Path, files: Mapping[str, str], epoch: int, scratch: Path) -> Ite
         scratch: where the text of `files` and long attribute values are put for debugfs to read.
     """
     links: dict[tuple[int, int], str] = {}
+    names: Counter[str] = Counter()
     values = scratch / "values"
     values.mkdir()
     yield from attributes(tree, "/", values)
@@ -99,6 +101,8 @@ def fill(tree: Path, files: Mapping[str, str], epoch: int, scratch: Path) -> Ite
         state = path.lstat()
         kind = stat.S_IFMT(state.st_mode)
         first = links.setdefault((state.st_dev, state.st_ino), target) if kind != stat.S_IFDIR else target
+        if kind != stat.S_IFDIR:
+            names[first] += 1
         if first != target:
             yield f"ln {quoted(first)} {quoted(target)}"
             continue
@@ -118,8 +122,10 @@ def fill(tree: Path, files: Mapping[str, str], epoch: int, scratch: Path) -> Ite
             # A socket without its server means nothing.
             continue
         yield from attributes(path, target, values)
-        if kind != stat.S_IFDIR and state.st_nlink > 1:
-            yield f"set_inode_field {quoted(target)} links_count {state.st_nlink}"
+    # debugfs does not count the names it adds. Not st_nlink: other layers of the store may share the file.
+    for target, count in names.items():
+        if count > 1:
+            yield f"set_inode_field {quoted(target)} links_count {count}"
 
 
 def entries(tree: Path, files: Mapping[str, str]) -> Iterator[tuple[Path | None, str]]:

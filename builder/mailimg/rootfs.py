@@ -98,6 +98,8 @@ def build_layer(
         task.update(f"layer {layer.name}: into the store")
         # Whole seconds: a file system may keep no finer times.
         trees.settle(work / "tree", int(wall_clock), inputs.epoch)
+        if parent is not None:
+            trees.share(work / "tree", parent.tree)
         facts = {
             "schema": 1,
             "name": layer.name,

@@ -62,6 +62,13 @@ def test_links_stay_links(tmp_path: Path) -> None:
     assert not [line for line in told if line.startswith("mkdir")]
 
 
+def test_names_in_other_layers_count_for_nothing(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path / "tree", ["a"])
+    before = commands(tree, {}, tmp_path / "s1")
+    os.link(tree / "a", tmp_path / "of another layer")
+    assert commands(tree, {}, tmp_path / "s2") == before
+
+
 def test_files_replace_what_is_there_and_bring_their_folders(tmp_path: Path) -> None:
     tree = a_tree(tmp_path / "tree", ["etc/fstab", "etc/hosts"])
     told = commands(tree, {"etc/fstab": "new\n", "boot/grub/grub.cfg": "menu\n"}, tmp_path / "s")

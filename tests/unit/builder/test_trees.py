@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "time": lambda tree: os.utime(tree / "etc/hosts", (1, 1)),
     "attribute": lambda tree: os.setxattr(tree / "etc/hosts", "user.test", b"1"),
     "link": relink,
-    "hard link": lambda tree: os.link(tree / "etc/hosts", tree.parent / "twin"),
+    "another name": lambda tree: os.link(tree / "etc/hosts", tree / "etc/twin"),
     "mode of a folder": lambda tree: (tree / "etc").chmod(0o700),
     "mode of the root": lambda tree: tree.chmod(0o700),
     "new file": lambda tree: (tree / "etc/new").write_text(""),
@@ -77,6 +78,63 @@ def test_times_of_the_build_become_the_epoch_and_times_of_packages_stay(tree: Pa
     assert times == {"etc": PACKAGED, "hosts": PACKAGED, "link": PACKAGED,
                      "var": EPOCH, "written": EPOCH, "pointer": EPOCH}
     assert int(tree.stat().st_mtime) == EPOCH
+
+
+def same_tree(tree: Path, copy: Path) -> Path:
+    """A copy as a build starts from."""
+    shutil.copytree(tree, copy, symlinks=True)
+    for path in (copy / "etc/hosts", copy / "etc/link", copy / "etc", copy):
+        os.utime(path, (PACKAGED, PACKAGED), follow_symlinks=False)
+    return copy
+
+
+def shared(one: Path, other: Path) -> bool:
+    return one.stat().st_ino == other.stat().st_ino
+
+
+def test_what_is_the_same_in_the_parent_is_shared_and_nothing_can_be_seen_of_it(tree: Path, tmp_path: Path) -> None:
+    copy = same_tree(tree, tmp_path / "copy")
+    before, parent = trees.state(copy), trees.state(tree)
+    trees.share(copy, tree)
+    assert shared(copy / "etc/hosts", tree / "etc/hosts")
+    assert trees.state(copy) == before
+    assert trees.state(tree) == parent
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "tree"]
+
+
+@pytest.mark.parametrize("name", ["content", "mode", "owner", "time", "attribute"])
+def test_what_differs_in_anything_is_not_shared(tree: Path, tmp_path: Path, name: str) -> None:
+    copy = same_tree(tree, tmp_path / "copy")
+    CHANGES[name](copy)
+    if name != "time":
+        os.utime(copy / "etc/hosts", (PACKAGED, PACKAGED))
+    before = trees.state(copy)
+    trees.share(copy, tree)
+    assert not shared(copy / "etc/hosts", tree / "etc/hosts")
+    assert trees.state(copy) == before
+
+
+def test_sharing_neither_joins_nor_parts_names(tree: Path, tmp_path: Path) -> None:
+    """One file with two names here, two files there, and the other way round."""
+    copy = same_tree(tree, tmp_path / "copy")
+    for name in ("a", "b"):
+        (tree / name).write_text("x")
+        os.utime(tree / name, (PACKAGED, PACKAGED))
+    (copy / "a").write_text("x")
+    os.link(copy / "a", copy / "b")
+    os.utime(copy / "a", (PACKAGED, PACKAGED))
+    for one, other in ((copy, tree), (tree, copy)):
+        before = trees.state(one)
+        trees.share(one, other)
+        assert trees.state(one) == before
+
+
+def test_a_link_out_of_the_tree_is_not_followed(tree: Path, tmp_path: Path) -> None:
+    copy = same_tree(tree, tmp_path / "copy")
+    (copy / "etc/link").unlink()
+    (copy / "etc/link").write_text("127.0.0.1 localhost\n")
+    trees.share(copy, tree)
+    assert not (copy / "etc/link").is_symlink()
 
 
 def test_size(tmp_path: Path) -> None:
