@@ -40,15 +40,26 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
             hint = documents.nearest(name, distro.daemons)
             problems.append(f"{role.shown}: services[{index}]: {distro.shown} has no daemons.{name}.unit{hint}")
             continue
-        services.append({"name": name, "unit": unit})
+        services.append({"name": name, "unit": unit, **role.optional.get(name, {})})
+
+    def known(service: str, place: str) -> None:
+        if service not in role.services:
+            hint = documents.nearest(service, role.services)
+            problems.append(f"{role.shown}: {place}: {service!r} is not among the role's services{hint}")
+
+    for name in role.optional:
+        known(name, f"optional.{name}")
+    databases = []
+    for index, database in enumerate(role.databases):
+        known(database["service"], f"databases[{index}].service")
+        databases.append({**database, "account": resolve(database["account"], f"databases[{index}].account")})
 
     files = []
     for index, file in enumerate(role.files):
         place = f"files[{index}]"
         service = file.get("service")
-        if service is not None and service not in role.services:
-            hint = documents.nearest(service, role.services)
-            problems.append(f"{role.shown}: {place}.service: {service!r} is not among the role's services{hint}")
+        if service is not None:
+            known(service, f"{place}.service")
         files.append({
             "template": file["template"],
             "path": resolve(file["path"], f"{place}.path"),
@@ -63,6 +74,8 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
     health = []
     for index, check in enumerate(role.health):
         resolved = dict(check)
+        if "service" in resolved:
+            known(resolved["service"], f"health[{index}].service")
         if "path" in resolved:
             resolved["path"] = resolve(resolved["path"], f"health[{index}].path")
         health.append(resolved)
@@ -79,6 +92,8 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         "parameters": {name: dict(parameter) for name, parameter in role.parameters.items()},
         "facts": {name: dict(facts) for name, facts in distro.daemons.items()},
         "services": services,
+        "databases": databases,
+        **({} if role.volume is None else {"volume": dict(role.volume)}),
         "files": files,
         "ports": [dict(port) for port in role.ports],
         "health": health,

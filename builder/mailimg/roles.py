@@ -32,6 +32,9 @@ class Role:
     site: tuple[str, ...]
     parameters: Mapping[str, Mapping[str, Any]]
     services: tuple[str, ...]
+    optional: Mapping[str, Mapping[str, str]]
+    databases: tuple[Mapping[str, str], ...]
+    volume: Mapping[str, Any] | None
     files: tuple[Mapping[str, Any], ...]
     ports: tuple[Mapping[str, Any], ...]
     listeners: tuple[int, ...]
@@ -132,6 +135,9 @@ def load_role(resources: Resources, name: str) -> Role:
         site=tuple(document["site"]),
         parameters=document.get("parameters", {}),
         services=tuple(document["services"]),
+        optional=document.get("optional", {}),
+        databases=tuple(document.get("databases", ())),
+        volume=document.get("volume"),
         files=tuple(document["files"]),
         ports=tuple(document["ports"]),
         listeners=tuple(document["listeners"]),

@@ -42,7 +42,7 @@ def build_layers(
             if stored is not None:
                 task.update(f"layer {layer.name}: in store")
                 if not store.whole(stored):
-                    task.update(f"layer {layer.name}: changed in the store, built again")
+                    task.update(f"layer {layer.name} changed in the store: built again")
                     store.discard(layer.identity)
                     stored = None
             if stored is None:

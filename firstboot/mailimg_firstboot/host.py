@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
+from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
+from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.systemd import Systemd
 
@@ -59,6 +61,8 @@ class Host:
     def __init__(self, root: str = "/", systemd: Optional[Systemd] = None) -> None:
         self.root = Path(root).resolve()
         self.systemd = systemd or Systemd(self.run)
+        self.mariadb = MariaDB(self.run)
+        self.disks = Disks(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
@@ -153,6 +157,18 @@ class Host:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             target.unlink()
             self._sync(target.parent)
+
+    def give(self, path: str, uid: int, gid: int, mode: int) -> None:
+        """Set owner, group and mode of a folder.
+
+        Raises:
+            StepError: it cannot be done.
+        """
+        try:
+            os.chown(str(self.path(path)), uid, gid)
+            self.path(path).chmod(mode)
+        except OSError as error:
+            raise StepError("give {} to {}:{}: {}".format(path, uid, gid, error.strerror)) from error
 
     @staticmethod
     def _sync(folder: Path) -> None:

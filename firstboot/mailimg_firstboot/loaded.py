@@ -11,6 +11,7 @@ import json
 from typing import Dict, Iterable
 
 from mailimg_firstboot.host import Host
+from mailimg_firstboot.rendering import RenderedFile
 
 RECORD = "/run/mailimg/loaded.json"
 
@@ -23,6 +24,11 @@ def digest(host: Host, paths: Iterable[str]) -> str:
         state = "absent" if content is None else hashlib.sha256(content).hexdigest()
         total.update("{}\0{}\n".format(path, state).encode("utf-8"))
     return total.hexdigest()
+
+
+def of_service(host: Host, files: Iterable[RenderedFile], name: str) -> str:
+    """The `digest` of the role's files that a service reads."""
+    return digest(host, [one.path for one in files if one.service == name])
 
 
 def has(host: Host, unit: str, files: str) -> bool:

@@ -21,6 +21,8 @@ def probe(check: HealthCheck) -> Optional[str]:
             return tcp(check.port)
         if check.check == "mount":
             return mount(check.path, check.site)
+        if check.check in ("http", "https"):
+            return http(check.port, check.path, check.check == "https")
         return unix(check.path, clamd=check.name == "clamd")
     except OSError as error:
         return "no answer: {}".format(error.strerror or error)
@@ -44,6 +46,31 @@ def tcp(port: int) -> Optional[str]:
     """A connection that is taken."""
     socket.create_connection((LOOPBACK, port), TIMEOUT).close()
     return None
+
+
+def http(port: int, path: str, tls: bool) -> Optional[str]:
+    """A GET that is answered with success or a redirection.
+
+    The certificate is not looked at: it names the service, not this address; whether it is good is known before.
+    """
+    import http.client
+    import ssl
+
+    if tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        session: http.client.HTTPConnection = http.client.HTTPSConnection(
+            LOOPBACK, port, timeout=TIMEOUT, context=context)
+    else:
+        session = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT)
+    try:
+        session.request("GET", path, headers={"Connection": "close"})
+        status = session.getresponse().status
+        return None if 200 <= status < 400 else "GET {} was answered with {}".format(path, status)
+    except http.client.HTTPException as error:
+        return "no HTTP: {}".format(error or type(error).__name__)
+    finally:
+        session.close()
 
 
 def unix(path: str, clamd: bool) -> Optional[str]:

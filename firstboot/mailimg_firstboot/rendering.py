@@ -162,6 +162,13 @@ def perl(value: Any) -> str:
     return "'{}'".format(_line(value, "perl").replace("\\", "\\\\").replace("'", "\\'"))
 
 
+def plist(value: Any) -> str:
+    """A string of a property list (sogo.conf), which is read in an encoding of its reader's choice: all in ASCII."""
+    units = _line(value, "plist").replace("\\", "\\\\").replace('"', '\\"').encode("utf-16-be")
+    codes = [units[at] << 8 | units[at + 1] for at in range(0, len(units), 2)]
+    return '"{}"'.format("".join(chr(code) if code < 0x80 else "\\U{:04x}".format(code) for code in codes))
+
+
 def ldap_value(value: Any) -> str:
     """A value inside an LDAP search filter (RFC 4515, section 3)."""
     return re.sub(r"[\\*()\x00]", lambda found: "\\{:02x}".format(ord(found.group())), str(value))
@@ -209,6 +216,7 @@ FILTERS: Dict[str, Callable[..., str]] = {
     "postfix": postfix,
     "postfix_network": postfix_network,
     "perl": perl,
+    "plist": plist,
     "ldap_value": ldap_value,
     "regex": regex,
     "yes_no": yes_no,

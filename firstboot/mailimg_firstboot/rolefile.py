@@ -9,14 +9,32 @@ from mailimg_firstboot.errors import DocumentError
 REBUILD = "role.json comes from the builder: build the image anew, or give --role-file a file that `mailimg` wrote."
 
 # What each kind of health check is told beside its name.
-NEEDED = {"smtp": ("port",), "tcp": ("port",), "unix": ("path",), "mount": ("path", "site")}
+NEEDED = {
+    "smtp": ("port",),
+    "tcp": ("port",),
+    "unix": ("path",),
+    "mount": ("path", "site"),
+    "http": ("port", "path"),
+    "https": ("port", "path"),
+}
 
 
 class Service(NamedTuple):
-    """A daemon of the role; services stand in start order."""
+    """A daemon of the role; services stand in start order.
+
+    Args:
+        key: only a site document with this key has use for it; None: every one.
+        unless: a site document with this key has no use for it; None: no such key.
+    """
 
     name: str
     unit: str
+    key: Optional[str] = None
+    unless: Optional[str] = None
+
+    def wanted(self, site: Dict[str, Any]) -> bool:
+        """Whether it is to run at a site."""
+        return (self.key is None or self.key in site) and (self.unless is None or self.unless not in site)
 
 
 class TemplateFile(NamedTuple):
@@ -40,7 +58,8 @@ class HealthCheck(NamedTuple):
     """One proof that the node serves.
 
     `smtp` and `tcp` have a port on 127.0.0.1, `unix` the path of a socket, `mount` the path of a mount point and the
-    site key that says what is mounted there.
+    site key that says what is mounted there, `http` and `https` a port and the path of a URL. With a `service`, it is
+    asked for only where that one is to run.
     """
 
     check: str
@@ -48,6 +67,24 @@ class HealthCheck(NamedTuple):
     port: int
     path: str
     site: str = ""
+    service: Optional[str] = None
+
+
+class Database(NamedTuple):
+    """A database that a local server (a service of the role) keeps for an account of the operating system."""
+
+    name: str
+    service: str
+    account: str
+
+
+class Volume(NamedTuple):
+    """Where the site's data volume is mounted, and whose its root directory is; `mode` is a number."""
+
+    mount: str
+    owner: int
+    group: int
+    mode: int
 
 
 class RoleFile(NamedTuple):
@@ -64,6 +101,8 @@ class RoleFile(NamedTuple):
     files: List[TemplateFile]
     ports: List[Dict[str, Any]]
     health: List[HealthCheck]
+    databases: List[Database]
+    volume: Optional[Volume]
 
 
 def load(content: bytes, name: str = "role.json") -> RoleFile:
@@ -88,12 +127,15 @@ def load(content: bytes, name: str = "role.json") -> RoleFile:
     return RoleFile(
         role=full["role"], distro=full["distro"], identity=full["identity"], version=full["version"],
         site=full["site"], parameters=full["parameters"], facts=full["facts"],
-        services=[Service(one["name"], one["unit"]) for one in full["services"]],
+        services=[Service(one["name"], one["unit"], one.get("with"), one.get("without")) for one in full["services"]],
         files=[TemplateFile(one["template"], one["path"], one["owner"], one["group"], int(one["mode"], 8),
                             one["service"], one["secret"], one["each"]) for one in full["files"]],
         ports=full["ports"],
-        health=[HealthCheck(one["check"], one["name"], one.get("port", 0), one.get("path", ""), one.get("site", ""))
+        health=[HealthCheck(one["check"], one["name"], one.get("port", 0), one.get("path", ""), one.get("site", ""),
+                            one.get("service"))
                 for one in full["health"]],
+        databases=[Database(one["name"], one["service"], one["account"]) for one in full["databases"]],
+        volume=_volume(full.get("volume")),
     )
 
 
@@ -120,4 +162,13 @@ def _meaning(document: Dict[str, Any], name: str) -> List[str]:
         if {"port", "path", "site"} & set(one) != set(needed):
             found.append("{}: health[{}]: {} needs {} and nothing else".format(
                 name, index, one["check"], " and ".join("`{}`".format(key) for key in needed)))
+    for kind in ("health", "databases"):
+        for index, one in enumerate(document.get(kind, [])):
+            if "service" in one and one["service"] not in services:
+                found.append("{}: {}[{}].service: {} is no service of the role; {}".format(
+                    name, kind, index, one["service"], schema.nearest(one["service"], services)))
     return found
+
+
+def _volume(one: Optional[Dict[str, Any]]) -> Optional[Volume]:
+    return None if one is None else Volume(one["mount"], one["owner"], one["group"], int(one["mode"], 8))

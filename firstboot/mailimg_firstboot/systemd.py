@@ -55,6 +55,10 @@ class Systemd:
         """Stop a unit and wait until it has stopped."""
         self._order("stop", unit)
 
+    def reread(self) -> None:
+        """Make systemd read unit files that were written or removed."""
+        self._run(["systemctl", "daemon-reload"], "make systemd read its units again", SHOW_TIMEOUT)
+
     def _order(self, order: str, unit: str) -> None:
         what = "{} {}".format(order, unit)
         try:

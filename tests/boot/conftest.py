@@ -1,4 +1,4 @@
-"""Boot tests share one image, built by the command as a user builds it, with the layers that are in the store."""
+"""Boot tests share the images, built by the command as a user builds them, with the layers that are in the store."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ def store() -> Path:
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """smtp-in on debian-12."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with all images on debian-12, built in one run."""
     output = tmp_path_factory.mktemp("images")
-    command = [Path(sys.executable).parent / "mailimg", "build", "--role", "smtp-in", "--distro", "debian-12"]
+    command = [Path(sys.executable).parent / "mailimg", "build", "--all", "--distro", "debian-12"]
     subprocess.run([*command, "--output", output, "--store", STORE], check=True)
-    return output / "smtp-in-debian-12.qcow2"
+    return output
+
+
+@pytest.fixture(scope="session")
+def image(images: Path) -> Path:
+    """smtp-in on debian-12."""
+    return images / "smtp-in-debian-12.qcow2"
 
 
 @pytest.fixture(scope="session")

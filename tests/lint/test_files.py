@@ -97,3 +97,9 @@ def test_no_package_mirror() -> None:
 def test_hosts_are_found_in_sources() -> None:
     text = "deb http://one.example.org/debian x main\nURIs: https://two.example.org:8080/a\nProxy \"http://localhost:1\";"
     assert hosts(text) == {"one.example.org", "two.example.org"}
+
+
+def test_each_test_module_has_a_name_of_its_own() -> None:
+    """pytest imports them by their bare names: two of one name cannot be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

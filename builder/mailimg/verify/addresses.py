@@ -37,3 +37,10 @@ OUTGOING_PORT = 10587
 NODE_FQDN = f"{NODE_NAME}.{CLOUD_DOMAIN}"
 DKIM_SELECTOR = "verify"
 DKIM_NAME = f"{DKIM_SELECTOR}._domainkey.{DOMAIN}"
+WEBMAIL_NAME = f"webmail.{DOMAIN}"
+WEBMAIL_TITLE = "Post für alle"
+SMTP_OUT_NAME = f"smtp.{CLOUD_DOMAIN}"
+IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
+
+# The data volume of a storage server: a disk with this serial.
+VOLUME_SERIAL = "3b8e1f52-7c60-4b0f-8a8e-5a0000000020"

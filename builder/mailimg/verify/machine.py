@@ -42,9 +42,10 @@ def acceleration(wanted: str, cpuinfo: str, kvm_usable: bool) -> str:
 
 
 class Guest(Daemon):
-    """An image under QEMU, on a throw-away overlay."""
+    """An image under QEMU, on a throw-away overlay; with `volume_mib` it has a blank second disk of that size."""
 
-    def __init__(self, folder: Path, image: Path, seed: Path, *, firmware: str, accel: str, memory_mib: int) -> None:
+    def __init__(self, folder: Path, image: Path, seed: Path, *, firmware: str, accel: str, memory_mib: int,
+                 volume_mib: int = 0) -> None:
         super().__init__("qemu", folder)
         folder.mkdir()
         self.console = folder / "console"
@@ -59,14 +60,25 @@ class Guest(Daemon):
             "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-machine", f"q35,accel={self.accel}",
             "-cpu", "host" if self.accel == "kvm" else "max", "-m", str(memory_mib), "-smp", "2",
             "-display", "none", "-serial", f"file:{self.console}",
-            "-drive", f"if=virtio,format=qcow2,cache=unsafe,file={_escape(overlay)}",
-            "-drive", f"if=virtio,format=raw,readonly=on,file={_escape(seed)}",
+            # Named, numbered and in this order: firmware would take another disk for the system's.
+            "-drive", f"if=none,id=root,format=qcow2,cache=unsafe,file={_escape(overlay)}",
+            "-device", "virtio-blk-pci,drive=root,bootindex=1",
+            "-drive", f"if=none,id=seed,format=raw,readonly=on,file={_escape(seed)}",
+            "-device", "virtio-blk-pci,drive=seed",
             "-netdev", f"tap,id=net0,ifname={PORT},script=no,downscript=no",
             "-device", f"virtio-net-pci,netdev=net0,mac={at.NODE_MAC},romfile=",
             "-device", "virtio-rng-pci",
             # cloud-init knows an OpenStack instance by these.
             "-smbios", f"type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova,uuid={at.INSTANCE}",
         ]
+        self.volume: Path | None = None
+        if volume_mib:
+            # Blank, as Cinder hands it over, and without content of its own on the host.
+            self.volume = folder / "volume.raw"
+            with self.volume.open("wb") as file:
+                file.truncate(volume_mib << 20)
+            drive = f"if=none,id=volume,format=raw,cache=unsafe,discard=unmap,file={_escape(self.volume)}"
+            self.argv += ["-drive", drive, "-device", f"virtio-blk-pci,drive=volume,serial={at.VOLUME_SERIAL}"]
         if firmware == "uefi":
             code, variables = _ovmf()
             own = folder / "variables.fd"
@@ -88,6 +100,7 @@ class Container(Daemon):
     """
 
     description = "nspawn"
+    volume = None  # a container has no disks
 
     def __init__(self, folder: Path, tree: Path, seed: Path, binds: Mapping[str, Path] | None = None) -> None:
         super().__init__("nspawn", folder)

@@ -24,6 +24,7 @@ from mailimg.verify.sink import Sink
 from mailimg.verify.values import CheckResult, Request, VerifyResult
 
 SSH_SECONDS = 90.0
+POWEROFF_SECONDS = 180.0
 
 
 def verify(request: Request, report: Callable[[str], None], done: Callable[[CheckResult], None]) -> VerifyResult:
@@ -52,16 +53,24 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
             running.callback(peer.stop)
             peer.start()
         key, public = ssh_key(scratch)
-        site = seed.site_document(request.role.name, directory.password, authority.pem, tuning,
-                                  platform.site_keys())
+        keys = platform.site_keys()
+        for scenario in chosen:
+            if hasattr(scenario, "site_keys"):
+                keys |= scenario.site_keys(authority)
+        site = seed.site_document(request.role.name, directory.password, authority.pem, tuning, keys)
         seed.write(scratch / "seed", site, public)
-        machine = make_machine(request, scratch, mounts)
+        machine = make_machine(request, scratch, mounts, sum(getattr(scenario, "VOLUME_MIB", 0) for scenario in chosen))
         report(f"peers are up after {time.monotonic() - started:.1f} s; booting by {machine.description}")
         running.callback(machine.stop)
         console = Console(machine.console, report)
         machine.start()
         node = Node(request.role.login, key)
-        bench = Bench(request.role, node, directory, sink, platform)
+
+        def power_cycle(between: Callable[[], None]) -> str:
+            return cycle(machine, node, between, lambda: until_ready(machine, Console(machine.console, report),
+                                                                     request.timeout))
+
+        bench = Bench(request.role, node, directory, sink, platform, authority.file, machine.volume, power_cycle)
         results = scenarios.run([("the agent says ready", lambda _: until_ready(machine, console, request.timeout))],
                                 bench, done)
         checks = common_checks(machine) if results[0].ok else []
@@ -80,8 +89,8 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
                             () if whole else tuple(console.tail()))
 
 
-def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int]) -> Guest | Container:
-    """The node, ready to start.
+def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int], volume_mib: int) -> Guest | Container:
+    """The node, ready to start; under QEMU with a blank volume of `volume_mib`, unless that is 0.
 
     Raises:
         InputError: a scenario needs mount points, and the node is no container.
@@ -99,7 +108,35 @@ def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int]) -> 
                          "Verify with --by nspawn.")
     drive = scratch / "config-drive.iso"
     seed.write_iso(scratch / "seed", drive)
-    return Guest(folder, subject, drive, firmware=request.firmware, accel=request.accel, memory_mib=request.memory_mib)
+    return Guest(folder, subject, drive, firmware=request.firmware, accel=request.accel, memory_mib=request.memory_mib,
+                 volume_mib=volume_mib)
+
+
+def cycle(machine: Guest | Container, node: Node, between: Callable[[], None], ready: Callable[[], str]) -> str:
+    """Shut the node down as an operator does, and start it again with the disks it had.
+
+    Args:
+        between: is called while the node is off.
+        ready: waits for the agent of the new boot and returns its last word.
+
+    Raises:
+        CheckFailed: it does not go down, or does not come up again.
+    """
+    if not isinstance(machine, Guest):
+        raise CheckFailed("a container forgets everything when it stops; verify this by QEMU")
+    node.ask(["systemctl", "--no-block", "poweroff"])
+    deadline = time.monotonic() + POWEROFF_SECONDS
+    while not exited(machine):
+        if time.monotonic() > deadline:
+            raise CheckFailed(f"not off {POWEROFF_SECONDS:g} s after it was told to power off")
+        time.sleep(0.5)
+    machine.stop()
+    between()
+    machine.console.unlink()
+    machine.start()
+    word = ready()
+    node.wait(SSH_SECONDS)
+    return word
 
 
 def until_ready(machine: Guest | Container, console: Console, seconds: float) -> str:
@@ -175,7 +212,9 @@ def units(bench: Bench) -> str:
     """systemd counts no failed unit."""
     failed = bench.node.ask(["systemctl", "list-units", "--state=failed", "--no-legend", "--plain"]).strip()
     if failed:
-        raise CheckFailed(failed)
+        names = [line.split()[0] for line in failed.splitlines()]
+        said = [bench.node.ask(["journalctl", "-o", "cat", "-n", "8", "-u", name], check=False) for name in names]
+        raise CheckFailed("\n".join([failed, *said]))
     return "none"
 
 

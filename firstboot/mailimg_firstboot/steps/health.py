@@ -9,10 +9,13 @@ from mailimg_firstboot.work import Work
 def check(host: Host, work: Work) -> Optional[str]:
     """Carry out every check of role.json."""
     found = []
+    unwanted = [service.name for service in work.role.services if not service.wanted(work.site)]
     for one in work.role.health:
+        if one.service in unwanted:
+            continue
         words = host.probe(one)
         if words:
-            place = one.path or "127.0.0.1:{}".format(one.port)
+            place = "127.0.0.1:{}".format(one.port) if one.port else one.path
             found.append("{} ({} {}): {}".format(one.name, one.check, place, words))
     return "; ".join(found) or None
 

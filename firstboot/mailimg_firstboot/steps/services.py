@@ -5,7 +5,7 @@ from typing import List, Optional
 from mailimg_firstboot import loaded
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.host import Host
-from mailimg_firstboot.rolefile import RoleFile, Service
+from mailimg_firstboot.rolefile import RoleFile
 from mailimg_firstboot.work import Work
 
 
@@ -14,24 +14,32 @@ def check(host: Host, work: Work) -> Optional[str]:
     found = []
     for service in work.role.services:
         state = host.systemd.state(service.unit)
-        if not state.known:
+        if not service.wanted(work.site):
+            if state.active:
+                found.append("{}: runs, and the site document has no use for it".format(service.name))
+        elif not state.known:
             found.append("{}: {} is no unit of this image".format(service.name, service.unit))
         elif not state.active:
             found.append("{}: {} is {}".format(service.name, service.unit, state.words))
-        elif not loaded.has(host, service.unit, _digest(host, work, service)):
+        elif not loaded.has(host, service.unit, loaded.of_service(host, work.files, service.name)):
             found.append("{}: runs with other files than there are now".format(service.name))
     return "; ".join(found) or None
 
 
 def apply(host: Host, work: Work) -> None:
-    """Start what does not run; reload what runs with other files.
+    """Start what does not run; reload what runs with other files; stop what the site has no use for.
 
     Raises:
         StepError: a unit is missing or does not start.
     """
     for service in work.role.services:
-        files = _digest(host, work, service)
+        files = loaded.of_service(host, work.files, service.name)
         state = host.systemd.state(service.unit)
+        if not service.wanted(work.site):
+            if state.active:
+                host.systemd.stop(service.unit)
+            loaded.forget(host, service.unit)
+            continue
         if not state.known:
             raise StepError("start {}: {} is no unit of this image".format(service.name, service.unit),
                             "The image was built without it; see `daemons` in the distribution's distro.yaml.")
@@ -71,6 +79,3 @@ def stop(host: Host, role: RoleFile) -> None:
     if problems:
         raise StepError("stop the role's services: " + "; ".join(problems))
 
-
-def _digest(host: Host, work: Work, service: Service) -> str:
-    return loaded.digest(host, [one.path for one in work.files if one.service == service.name])

@@ -36,6 +36,7 @@ def test_document(world: Resources) -> None:
                 "secret": False,
             }
         ],
+        "databases": [],
         "ports": [{"name": "smtp", "port": 25, "peers": "internet"}],
         "health": [
             {"check": "smtp", "port": 25, "name": "smtp"},

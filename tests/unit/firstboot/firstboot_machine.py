@@ -10,9 +10,11 @@ import pwd
 from pathlib import Path
 from typing import Any
 
+from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
+
 from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
-from mailimg_firstboot.host import Host
+from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
@@ -118,7 +120,16 @@ class FakeSystemd(Systemd):
             self.running.pop(unit, None)
         elif unit not in self.refuse:
             self.running[unit] = {one["path"]: self.host.read(one["path"]) for one in ROLE["files"]}
+        if unit.endswith(".mount"):
+            place = "/" + unit[:-len(".mount")]
+            row = f"{DISK} {place} ext4 rw 0 0\n" if unit in self.running else ""
+            mounts = self.host.path("/proc/self/mounts")
+            mounts.parent.mkdir(parents=True, exist_ok=True)
+            mounts.write_text(f"/dev/vda1 / ext4 rw 0 0\n{row}")
         self.host.fuse.after(f"{order} {unit}")
+
+    def reread(self) -> None:
+        self.orders.append("reread")
 
 
 class FakeHost(Host):
@@ -128,6 +139,9 @@ class FakeHost(Host):
         super().__init__(str(root))
         self.fuse = Fuse()
         self.systemd: FakeSystemd = FakeSystemd(self)
+        self.mariadb: FakeMariaDB = FakeMariaDB(self)
+        self.disks: FakeDisks = FakeDisks(self)
+        self.given: dict[str, FileState] = {}
         self.name = "localhost"
         self.synchronised = True
         self.answers: dict[str, str] = {}
@@ -144,6 +158,14 @@ class FakeHost(Host):
         super().remove(path)
         if there:
             self.fuse.after("remove " + path)
+
+    def give(self, path: str, uid: int, gid: int, mode: int) -> None:
+        self.fuse.before("give " + path)
+        self.given[path] = FileState(uid, gid, mode, False)
+        self.fuse.after("give " + path)
+
+    def state(self, path: str) -> FileState | None:
+        return self.given.get(path) or super().state(path)
 
     def hostname(self) -> str:
         return self.name
@@ -210,12 +232,16 @@ def seed(host: FakeHost, document: dict[str, Any] | None = None, meta: dict[str,
     (folder / "user_data").write_text(json.dumps(SITE if document is None else document))
 
 
-def machine(root: Path) -> FakeHost:
-    """A freshly booted image of the role, with accounts that the caller may give files to."""
+def machine(root: Path, store: bool = False) -> FakeHost:
+    """A freshly booted image of the role, with accounts that the caller may give files to.
+
+    Args:
+        store: the role has a database and a volume as well.
+    """
     host = FakeHost(root)
     uid, gid = os.getuid(), os.getgid()
     for name, content in {
-        "/etc/mailimg/role.json": json.dumps(ROLE),
+        "/etc/mailimg/role.json": json.dumps(storing(ROLE) if store else ROLE),
         "/etc/passwd": f"root:x:{uid}:{gid}:{pwd.getpwuid(uid).pw_name}:/root:/bin/sh\n",
         "/etc/group": f"root:x:{gid}:{grp.getgrgid(gid).gr_name}\npostfix:x:{gid}:\n",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
@@ -223,8 +249,16 @@ def machine(root: Path) -> FakeHost:
     }.items():
         host.path(name).parent.mkdir(parents=True, exist_ok=True)
         host.path(name).write_text(content)
-    seed(host)
+    seed(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
+    if store:
+        host.disks.plug()
     return host
+
+
+def storing(role: dict[str, Any]) -> dict[str, Any]:
+    """A role with a database and a volume besides."""
+    mariadb = {"name": "mariadb", "unit": MARIADB_UNIT}
+    return with_keys(role, **STORE, services=[mariadb, *role["services"]])
 
 
 def work(host: FakeHost, document: dict[str, Any] | None = None) -> Work:
@@ -241,4 +275,6 @@ def picture(host: FakeHost) -> dict[str, Any]:
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
-    return {"files": files, "name": host.name, **units}
+    stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
+              "given": dict(host.given)}
+    return {"files": files, "name": host.name, **units, **stored}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
+from firstboot_store import SERIAL
 
 from mailimg_firstboot import engine, sources
 from mailimg_firstboot.engine import STEPS, Options
@@ -38,8 +40,8 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found) == {
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("clock", "done"), ("render", "done"), ("services", "done"), ("timesync", "clean"),
-        ("health", "clean")]
+        ("hostname", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"), ("databases", "clean"),
+        ("services", "done"), ("timesync", "clean"), ("health", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)
@@ -97,7 +99,7 @@ def test_an_unsynchronised_clock_is_a_warning(tmp_path: Path) -> None:
     clock.naps.clear()
     run(host, clock)
     assert clock.naps == []
-    assert status(host)["steps"][4]["message"] == (
+    assert status(host)["steps"][-2]["message"] == (
         "the clock is not synchronised, and the site document names no time.servers")
 
 
@@ -187,28 +189,35 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
     assert "postfix@-.service" not in host.systemd.running
 
 
-def number_of_changes(path: Path) -> int:
-    host = machine(path)
-    run(host)
-    before = len(host.fuse.changes)
-    seed(host, with_keys(SITE, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}}))
-    run(host)
-    return len(host.fuse.changes) - before
+def sites(store: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a site says first, and later."""
+    first = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
+    return first, with_keys(first, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}})
 
 
-def test_killed_anywhere_it_converges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def number_of_changes(path: Path, store: bool) -> int:
+    host = machine(path, store)
+    run(host)
+    first = len(host.fuse.changes)
+    seed(host, sites(store)[1])
+    run(host)
+    return max(first, len(host.fuse.changes) - first)
+
+
+@pytest.mark.parametrize("store", [False, True], ids=["mail", "store"])
+def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill a first run, and a run that changes a serving node, before and after every single change."""
     # The page cache outlives a killed process; waiting for the disk ten thousand times would prove nothing here.
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
-    changes = number_of_changes(tmp_path / "count")
+    changes = number_of_changes(tmp_path / "count", store)
     assert changes > 20
     for serving in (False, True):
         for moment in ("before", "after"):
             for number in range(changes + 10):
-                host = machine(tmp_path / f"{serving}-{moment}-{number}")
+                host = machine(tmp_path / f"{serving}-{moment}-{number}", store)
                 if serving:
                     run(host)
-                    seed(host, with_keys(SITE, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}}))
+                    seed(host, sites(store)[1])
                 host.fuse.blows = (len(host.fuse.changes) + number, moment)
                 try:
                     run(host)
@@ -225,6 +234,7 @@ def test_killed_anywhere_it_converges(tmp_path: Path, monkeypatch: pytest.Monkey
                     for one in work.files:
                         if one.service == service.name:
                             assert read[one.path] == one.content, f"{service.name} runs with an old {one.path}"
+                shutil.rmtree(host.root)
 
 
 def test_check_changes_nothing(tmp_path: Path) -> None:

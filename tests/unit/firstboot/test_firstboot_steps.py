@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
+from firstboot_store import SERIAL
 
-from mailimg_firstboot import engine
 from mailimg_firstboot.engine import STEPS, Step
 from mailimg_firstboot.errors import StepError, TolerableError
 from mailimg_firstboot.steps import clock, hostname, render, services
@@ -29,8 +29,10 @@ def run_before(step: Step, host: FakeHost, goal: Work) -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_law(step: Step, tmp_path: Path) -> None:
-    host = machine(tmp_path)
-    goal = work(host)
+    # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
+    store = step.name != "services"
+    host = machine(tmp_path, store)
+    goal = work(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -56,7 +58,20 @@ def test_law(step: Step, tmp_path: Path) -> None:
 
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
-    assert names == ["hostname", "clock", "render", "services", "timesync", "health"]
+    assert names == [
+        "hostname", "clock", "volume", "render", "databases", "services", "timesync", "health"]
+
+
+@pytest.mark.parametrize("name", ["volume", "databases"])
+def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    goal = work(host)
+    step = next(one for one in STEPS if one.name == name)
+    before = picture(host)
+    assert step.check(host, goal) is None
+    step.apply(host, goal)
+    step.undo(host, goal)
+    assert picture(host) == before
 
 
 def test_hostname_writes_names_and_keeps_the_rest_of_hosts(tmp_path: Path) -> None:
@@ -192,7 +207,7 @@ def test_services_start_in_order_and_stop_the_network_first(tmp_path: Path) -> N
 
 def test_services_reload_only_whose_files_changed(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    engine.STEPS[2].apply(host, work(host))
+    render.apply(host, work(host))
     services.apply(host, work(host))
     changed = work(host, with_keys(SITE, tuning={"smtp-in": {"amavis_workers": 3}}))
     render.apply(host, changed)

@@ -57,7 +57,7 @@ def test_capabilities_of_managesieve() -> None:
 def test_mounts_need_a_container(tmp_path: Any) -> None:
     role = RoleView("pop-imap-lda", (25,), ("mailbox",))
     with pytest.raises(InputError, match="/MAILBOXES has to be mounted"):
-        session.make_machine(Request(role, "qemu", "x.qcow2", str(tmp_path)), tmp_path, {"/MAILBOXES": 5000})
+        session.make_machine(Request(role, "qemu", "x.qcow2", str(tmp_path)), tmp_path, {"/MAILBOXES": 5000}, 0)
 
 
 def test_a_message_without_a_signature_is_found_out() -> None:

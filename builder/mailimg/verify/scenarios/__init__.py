@@ -2,7 +2,8 @@
 
 It has `TUNING` (parameters of the role, so that a small node can serve) and `checks()`: names with functions that
 take the bench, return a line of detail, and raise `CheckFailed` with what was wrong. It may have `BINDS`: mount points
-that the node needs, each with the number of its owner; only a container gets them.
+that the node needs, each with the number of its owner (only a container gets them); `VOLUME_MIB`: the size of the data
+volume that the node gets under QEMU; `site_keys()`: further keys of the site document, given the authority.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from mailimg.errors import InputError, StepError
@@ -33,6 +35,9 @@ class Bench:
     Args:
         sink: the delivery layer.
         platform: everything else around the node.
+        authority: file with the certificate that those of the node and of its peers chain to.
+        volume: file of the node's data volume, if a scenario asked for one (`VOLUME_MIB`) and the node has disks.
+        power_cycle: shuts the node down, calls its argument, starts the node again; returns the agent's last word.
         patience: seconds that mail may take through an unhurried node.
     """
 
@@ -41,6 +46,9 @@ class Bench:
     directory: Directory
     sink: Sink
     platform: Platform
+    authority: Path
+    volume: Path | None
+    power_cycle: Callable[[Callable[[], None]], str]
     patience: float = 180.0
 
 

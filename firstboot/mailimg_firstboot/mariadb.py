@@ -1,0 +1,49 @@
+"""The database server of the machine, through its socket as root.
+
+There is no password: accounts are those of the operating system.
+"""
+
+from typing import Any, Callable
+
+# Seconds for a statement: a server that has just recovered answers slowly, and none of these is large.
+TIMEOUT = 120.0
+
+# Asks for what `create` makes; a line for each part that is there.
+PARTS = ("database", "account", "rights")
+LOOK = (
+    "SELECT 'database' FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{name}'"
+    " UNION SELECT 'account' FROM mysql.user WHERE User = '{account}' AND Host = 'localhost' AND plugin = 'unix_socket'"
+    " UNION SELECT 'rights' FROM mysql.db WHERE Db = '{name}' AND User = '{account}' AND Host = 'localhost'"
+    " AND 'Y' = ALL (SELECT Select_priv UNION SELECT Insert_priv UNION SELECT Create_priv UNION SELECT Alter_priv)"
+)
+
+
+class MariaDB:
+    """A server on this machine; `run` is `Host.run`. Names must be checked: they stand in statements as they are."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self._run = run
+
+    def missing(self, client: str, socket: str, name: str, account: str) -> str:
+        """What of a database, its account and its rights is not there; empty when nothing is."""
+        said = self._ask(client, socket, LOOK.format(name=name, account=account), "look for database {}".format(name))
+        return ", ".join(part for part in PARTS if part not in said.split())
+
+    def create(self, client: str, socket: str, name: str, account: str) -> None:
+        """Make what `missing` names; what is there stays as it is."""
+        self._ask(client, socket, (
+            "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"
+            # The account is whoever has this name in the operating system: no password exists that could leak.
+            " GRANT ALL PRIVILEGES ON `{name}`.* TO '{account}'@'localhost' IDENTIFIED VIA unix_socket;"
+        ).format(name=name, account=account), "create database {}".format(name))
+
+    def close(self, client: str, socket: str, name: str, account: str) -> None:
+        """Take the account away if it is there; the data stays."""
+        if "account" not in self.missing(client, socket, name, account).split(", "):
+            statement = "DROP USER '{}'@'localhost';".format(account)
+            self._ask(client, socket, statement, "remove account {}".format(account))
+
+    def _ask(self, client: str, socket: str, statement: str, what: str) -> str:
+        argv = [client, "--no-defaults", "--protocol=socket", "--socket=" + socket, "--user=root", "--batch",
+                "--skip-column-names", "--execute", statement]
+        return str(self._run(argv, what, TIMEOUT).out.decode("utf-8", "replace"))

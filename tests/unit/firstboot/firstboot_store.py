@@ -1,0 +1,112 @@
+"""What a machine in a folder has beside files and units: a database server, and a disk that is a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mailimg_firstboot.disks import Disks
+from mailimg_firstboot.errors import StepError
+from mailimg_firstboot.mariadb import MariaDB
+
+if TYPE_CHECKING:
+    from firstboot_machine import FakeHost
+
+SERIAL = "7d8f4f0e-2c41-4f0e-9a55-0d8b5f8f2a10"
+DISK = "/dev/vdb"
+DISK_SIZE = 4 << 20
+MARIADB_UNIT = "mariadb.service"
+
+# What a role with a database and a volume has more than the role of the other tests.
+STORE: dict[str, Any] = {
+    "site": ["domains", "cloud_domain", "networks", "directory", "delivery", "volume"],
+    "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
+    "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
+    "facts__mariadb": {"client": "/usr/bin/mariadb", "socket": "/run/mysqld/mysqld.sock"},
+}
+
+
+class FakeMariaDB(MariaDB):
+    """A server that answers while its unit runs."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(host.run)
+        self.host = host
+        self.databases: set[str] = set()
+        self.accounts: set[tuple[str, str]] = set()
+
+    def _ready(self) -> None:
+        if MARIADB_UNIT not in self.host.systemd.running:
+            raise StepError("look for database: no server")
+
+    def missing(self, client: str, socket: str, name: str, account: str) -> str:
+        self._ready()
+        parts = {"database": name in self.databases, "account": any(one == account for one, _ in self.accounts),
+                 "rights": (account, name) in self.accounts}
+        return ", ".join(part for part, there in parts.items() if not there)
+
+    def create(self, client: str, socket: str, name: str, account: str) -> None:
+        self._ready()
+        for kind, known, value in (("database", self.databases, name), ("account", self.accounts, (account, name))):
+            self.host.fuse.before(f"create {kind}")
+            known.add(value)  # type: ignore[attr-defined]
+            self.host.fuse.after(f"create {kind}")
+
+    def close(self, client: str, socket: str, name: str, account: str) -> None:
+        self._ready()
+        self.accounts = {one for one in self.accounts if one[0] != account}
+
+
+class FakeDisks(Disks):
+    """Disks that are files below the root; a superblock is all there is of a filesystem."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def plug(self, size: int = DISK_SIZE, serial: str = SERIAL) -> None:
+        """Attach a blank disk."""
+        target = self.host.path(DISK)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as stream:
+            stream.truncate(size)
+        link = self.host.path(f"/dev/disk/by-id/virtio-{serial[:20]}")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to("../../vdb")
+
+    def probe(self, device: str) -> dict[str, str]:
+        block = self.read(device, 1024, 1024)
+        if block[56:58] != b"\x53\xef":
+            return {}
+        return {"TYPE": "ext4", "LABEL": block[120:136].rstrip(b"\0").decode()}
+
+    def write(self, device: str, offset: int, content: bytes) -> None:
+        what = f"{'mark' if any(content) else 'clear mark of'} {device}"
+        self.host.fuse.before(what)
+        super().write(device, offset, content)
+        self.host.fuse.after(what)
+
+    def format(self, device: str, label: str) -> None:
+        self.host.fuse.before(f"format {device}")
+        super().write(device, 8192, b"half of a filesystem")
+        self.host.fuse.after(f"format {device}")
+        self.host.fuse.before(f"finish {device}")
+        super().write(device, 1024, superblock(self.size(device), label))
+        self.host.fuse.after(f"finish {device}")
+
+    def grow(self, device: str) -> None:
+        self.host.fuse.before(f"grow {device}")
+        super().write(device, 1024, superblock(self.size(device), self.probe(device)["LABEL"]))
+        self.host.fuse.after(f"grow {device}")
+
+
+def superblock(size: int, label: str) -> bytes:
+    """Of an ext4 filesystem: number of blocks (64bit), size of a block (4096), magic number, label."""
+    block = bytearray(1024)
+    blocks = size // 4096
+    block[4:8] = (blocks & 0xFFFFFFFF).to_bytes(4, "little")
+    block[24:28] = (2).to_bytes(4, "little")
+    block[56:58] = b"\x53\xef"
+    block[0x60:0x64] = (0x80).to_bytes(4, "little")
+    block[120:136] = label.encode().ljust(16, b"\0")
+    block[0x150:0x154] = (blocks >> 32).to_bytes(4, "little")
+    return bytes(block)
