@@ -34,29 +34,51 @@ def build_layers(
     Raises:
         StepError: a layer failed; names element and hook.
     """
-    built = []
-    parent: StoredLayer | None = None
-    for layer in plan.layers:
-        with store.lock(layer.identity, waits=partial(task.update, f"layer {layer.name}: another build makes it")):
-            stored = store.get(layer.identity)
-            if stored is not None:
-                task.update(f"layer {layer.name}: in store")
-                if not store.whole(stored):
-                    task.update(f"layer {layer.name} changed in the store: built again")
-                    store.discard(layer.identity)
-                    stored = None
+    built: list[str] = []
+
+    def usable(layer: Layer) -> StoredLayer | None:
+        """The layer as it is in the store; None if it is not there, or no longer what was built. Needs its lock."""
+        stored = store.get(layer.identity)
+        if stored is None:
+            return None
+        task.update(f"layer {layer.name}: in store")
+        if store.whole(stored):
+            return stored
+        task.update(f"layer {layer.name} changed in the store: built again")
+        store.discard(layer.identity)
+        return None
+
+    def obtain(place: int) -> StoredLayer:
+        """A layer from the store, or built on the one below; what is not built on is not looked at."""
+        layer = plan.layers[place]
+        waits = partial(task.update, f"layer {layer.name}: another build makes it")
+        with store.lock(layer.identity, waits=waits):
+            stored = usable(layer)
+        if stored is not None:
+            return stored
+        parent = obtain(place - 1) if place else None
+        with store.lock(layer.identity, waits=waits):
+            # Another build may have made it meanwhile.
+            stored = usable(layer)
             if stored is None:
-                try:
-                    stored = build_layer(layer, parent, plan, inputs, resources, store, task, slot)
-                except OSError as error:
-                    raise refused(f"build layer {layer.name}", error, store.root) from error
-                except StepError as error:
-                    place = f"layer {layer.name} of roles/{plan.role}/role.yaml on {plan.distro}"
-                    raise StepError(f"{place}: {error.message}", error.hint, error.tail) from error
+                stored = make(layer, parent)
                 built.append(layer.name)
-        parent = stored
-    assert parent is not None  # noqa: S101 - a plan has at least the distribution's layer
-    return parent, built
+        return stored
+
+    def make(layer: Layer, parent: StoredLayer | None) -> StoredLayer:
+        try:
+            return build_layer(layer, parent, plan, inputs, resources, store, task, slot)
+        except OSError as error:
+            raise refused(f"build layer {layer.name}", error, store.root) from error
+        except StepError as error:
+            where = f"layer {layer.name} of roles/{plan.role}/role.yaml on {plan.distro}"
+            raise StepError(f"{where}: {error.message}", error.hint, error.tail) from error
+
+    last = obtain(len(plan.layers) - 1)
+    for layer in plan.layers:
+        # What an image stands on is in use, whether it was read this time or not.
+        store.get(layer.identity)
+    return last, built
 
 
 def build_layer(
