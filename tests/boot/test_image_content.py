@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from mailimg import process
 
 pytestmark = pytest.mark.boot
+
+# The frame and at least a line of what it frames: the agent's own code knows the frame's words.
+KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----[\r\n]+(?:[A-Za-z-]+: .*[\r\n]+)*[A-Za-z0-9+/=]{40}")
 
 
 def test_nothing_of_the_build_is_left(tree: Path) -> None:
@@ -33,7 +37,7 @@ def test_no_secret_is_baked_in(tree: Path) -> None:
     keys = []
     for top in ("etc", "root", "home", "var", "usr/lib/mailimg", "usr/share/mailimg"):
         for path in (tree / top).rglob("*"):
-            if path.is_file() and not path.is_symlink() and b"PRIVATE KEY-----" in path.read_bytes():
+            if path.is_file() and not path.is_symlink() and KEY.search(path.read_bytes()):
                 keys.append(str(path.relative_to(tree)))
     assert keys == []
     shadow = [line.split(":") for line in (tree / "etc/shadow").read_text().splitlines()]
