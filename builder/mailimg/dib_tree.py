@@ -47,9 +47,9 @@ def main(build_dir: Path, target: Path) -> None:
     tree = build_dir / "mnt"
     (build_dir / "built").rename(tree)
     # The copy also copies the mode of what it finds: /tmp must stay open to all.
-    placeholder = build_dir / "built" / "tmp"
-    placeholder.mkdir(parents=True)
-    placeholder.chmod(0o1777)
+    empty = build_dir / "built" / "tmp"
+    empty.mkdir(parents=True)
+    empty.chmod(0o1777)
 
     state_dir = build_dir / "states" / "block-device"
     state_dir.mkdir(parents=True, exist_ok=True)

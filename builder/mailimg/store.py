@@ -2,7 +2,7 @@
 
     <root>/layers/<identity>/tree        a finished tree
     <root>/layers/<identity>/layer.json  what it is; the folder appears by one rename, whole
-    <root>/work/<name>/                  of one running build; removed by the next one if its owner was killed
+    <root>/work/<build>/                 of one running build; removed by the next one if its owner was killed
     <root>/locks/                        one file a layer
     <root>/cache/                        downloaded packages, diskimage-builder's own cache
     <root>/last/<image>.json             what decided the last build of an image
