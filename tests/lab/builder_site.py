@@ -72,7 +72,8 @@ class Site:
     def start(self, output: Path, *more: str) -> subprocess.Popen[str]:
         """Begin a build; the caller ends it."""
         return subprocess.Popen(
-            self.command(*self.build_arguments(output, *more)),
+            # Whoever starts the tests in the background lets their children ignore Ctrl-C.
+            ["/usr/bin/env", "--default-signal=INT", *self.command(*self.build_arguments(output, *more))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
