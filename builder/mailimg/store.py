@@ -1,12 +1,12 @@
-"""The layer store: finished root trees by identity.
+"""The layer store: finished root trees by identity. Below its folder lie:
 
-    <root>/layers/<identity>/tree        a finished tree
-    <root>/layers/<identity>/layer.json  what it is; the folder appears by one rename, whole
-    <root>/work/<build>/                 of one running build; removed by the next one if its owner was killed
-    <root>/locks/                        one file a layer
-    <root>/cache/                        downloaded packages, diskimage-builder's own cache
-    <root>/last/<image>.json             what decided the last build of an image
-    <root>/logs/                         diskimage-builder's output, one file a run
+    layers/<identity>/tree        a finished tree
+    layers/<identity>/layer.json  what it is; the folder appears by one rename, whole
+    work/<build>/                 of one running build; removed by the next one if its owner was killed
+    locks/                        one file a layer
+    cache/                        downloaded packages, diskimage-builder's own cache
+    last/<image>.json             what decided the last build of an image
+    logs/                         diskimage-builder's output, one file a run
 """
 
 from __future__ import annotations
