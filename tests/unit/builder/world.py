@@ -14,8 +14,8 @@ summary: a small distribution
 os: {distro: small, version: "1"}
 element: distro-small-1
 packages: {manager: apt, suites: [one, one-updates], component: main}
-disk: {table: gpt, firmware: [bios], features: "^orphan_file"}
-kernel: {cmdline: console=ttyS0}
+disk: {table: gpt, firmware: [bios], features: "^orphan_file", grub: /boot/grub}
+kernel: {cmdline: console=ttyS0, image: /vmlinuz, initrd: /initrd.img}
 python: /usr/bin/python3
 login: small
 listeners: [22]
