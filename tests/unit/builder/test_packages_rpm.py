@@ -31,5 +31,5 @@ def test_packages_by_name_with_what_they_were_built_from(tmp_path: Path) -> None
 
 
 def test_a_tree_without_its_list(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="read the list of packages .*: No such file or directory"):
+    with pytest.raises(StepError, match=r"read the list of packages .*: No such file or directory"):
         packages.read_rpm(tmp_path)
