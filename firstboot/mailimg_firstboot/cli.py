@@ -1,4 +1,11 @@
-"""The command `mailimg-firstboot`. Only `main` prints errors and decides the exit status."""
+"""The command `mailimg-firstboot`. Only `main` prints errors and decides the exit status.
+
+What is imported before `Report` has said `starting` must not need random numbers: in a virtual machine without a source
+of entropy the kernel may have none for minutes after boot, and whoever asks for them waits, in silence. Importing
+`random` asks, and so do tempfile, jinja2, jsonschema, urllib.request, http.client, smtplib and uuid, which import it.
+(That Python 3.6 asks without waiting, as strace shows, is no promise.) So these are imported late, inside the functions
+that need them, and tests/lab/test_firstboot_start.py watches over it.
+"""
 
 import argparse
 import json
@@ -8,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
+from mailimg_firstboot import encoding
 from mailimg_firstboot import report as reports
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
 from mailimg_firstboot.host import Host
@@ -44,6 +52,7 @@ SHORT_PATIENCE = 10.0
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; returns its exit status."""
+    encoding.speak_utf8()
     arguments = _parser().parse_args(argv)
     os.umask(0o022)
     try:

@@ -33,6 +33,8 @@ class Report:
         host.remove(EVENTS)
         self.event("begin", uptime=round(host.uptime(), 3))
         self._write()
+        # The first sign of life; nothing that may have to wait for entropy is imported before it (see cli).
+        self.say("starting")
 
     def about(self, **known: Optional[str]) -> None:
         """Add what is known of the instance: role, distro, instance."""

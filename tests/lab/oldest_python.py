@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# What an image of CentOS 7 has (EPEL 7: python36-jinja2, -markupsafe, -jsonschema, -PyYAML); the agent imports no other.
+# What an image of CentOS 7 has, from EPEL 7 (python36-jinja2, -markupsafe, -jsonschema, -PyYAML); no other is imported.
 LIBRARIES = ("Jinja2==2.11.1", "MarkupSafe==0.23", "jsonschema==2.5.1", "PyYAML==3.13")
 # The last pytest for 3.6, and all that it needs, by number: a pip of that age takes what is too new for it.
 PYTEST = (

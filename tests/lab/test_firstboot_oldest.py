@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -46,6 +47,15 @@ def expected() -> Counter[str]:
     return Counter(Path(line.split("::")[0]).name for line in listed.stdout.splitlines() if "::" in line)
 
 
+def test_every_file_compiles(python36: Path, tmp_path: Path) -> None:
+    """As the image's element compiles them: a syntax error would else wait for the first boot that needs the module."""
+    shutil.copytree(FIRSTBOOT, tmp_path / "firstboot", ignore=shutil.ignore_patterns("__pycache__"))
+    done = oldest_python.run([python36, "-W", "error", "-m", "compileall", "-q", tmp_path / "firstboot"], {})
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    sources = {path.stem for path in FIRSTBOOT.rglob("*.py")}
+    assert {path.name.split(".")[0] for path in tmp_path.rglob("*.cpython-36.pyc")} == sources != set()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_agents_own_tests(path: Path, python36: Path, expected: Counter[str], tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(SETTINGS)
@@ -70,7 +80,7 @@ def role_document(folder: Path, role_name: str, distro_name: str) -> Path:
 
 def render(python36: Path, role_file: Path, role_name: str, site: Path, *more: str | Path) -> str:
     """What the agent prints, started as in an image but for its place."""
-    launcher = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mailimg_firstboot import cli; sys.exit(cli.main())"
+    launcher = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from mailimg_firstboot import cli; sys.exit(cli.main())"
     templates = RESOURCES.roles / role_name / "templates"
     done = oldest_python.run([
         python36, "-I", "-W", "error", "-c", launcher, FIRSTBOOT, "render", "--role-file", role_file, "--site", site,
