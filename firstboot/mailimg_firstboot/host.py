@@ -18,6 +18,7 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
 
 # What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
@@ -63,6 +64,7 @@ class Host:
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
         self.disks = Disks(self.path, self.run)
+        self.selinux = SELinux(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""

@@ -14,6 +14,7 @@ from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.selinux import ENFORCE, SELinux
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -49,7 +50,7 @@ ROLE: Dict[str, Any] = {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },
     "facts": {"chrony": {"unit": "chrony.service", "sources_dir": "/etc/chrony/sources.d"},
-              "postfix": {"config": "/etc/postfix"}},
+              "postfix": {"config": "/etc/postfix"}, "selinux": {"config": "/etc/selinux/config"}},
     "services": [{"name": "clamd", "unit": "clamav-daemon.service"}, {"name": "postfix", "unit": "postfix@-.service"}],
     "files": [
         {"template": "clamd.conf.j2", "path": "/etc/clamav/clamd.conf", "owner": "root", "group": "root",
@@ -130,6 +131,19 @@ class FakeSystemd(Systemd):
         self.orders.append("reread")
 
 
+class FakeSELinux(SELinux):
+    """A kernel whose mode is a file."""
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def set(self, mode: str) -> None:
+        self.host.fuse.before("set SELinux " + mode)
+        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
+        self.host.fuse.after("set SELinux " + mode)
+
+
 class FakeHost(Host):
     """A folder as a machine; every change passes the fuse."""
 
@@ -139,6 +153,7 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
+        self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
         self.synchronised = True
@@ -242,6 +257,8 @@ def machine(root: Path, store: bool = False) -> FakeHost:
         "/etc/mailimg/role.json": json.dumps(storing(ROLE) if store else ROLE),
         "/etc/passwd": f"root:x:{uid}:{gid}:{pwd.getpwuid(uid).pw_name}:/root:/bin/sh\n",
         "/etc/group": f"root:x:{gid}:{grp.getgrgid(gid).gr_name}\npostfix:x:{gid}:\n",
+        "/etc/selinux/config": "# mode:\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
+        ENFORCE: "1",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
         **{"/usr/share/mailimg/templates/" + name: text for name, text in TEMPLATES.items()},
     }.items():

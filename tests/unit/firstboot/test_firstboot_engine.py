@@ -38,8 +38,8 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found) == {
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"), ("databases", "clean"),
-        ("services", "done"), ("timesync", "clean"), ("health", "clean")]
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
+        ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)
@@ -239,7 +239,8 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     host = machine(tmp_path)
     role = engine.read_role(host, Options())
     work = engine.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
-    assert [name for name, _ in engine.differences(host, work)] == ["hostname", "clock", "render", "services"]
+    assert [name for name, _ in engine.differences(host, work)] == [
+        "hostname", "selinux", "clock", "render", "services"]
     assert host.fuse.changes == []
 
 

@@ -114,7 +114,7 @@ def test_a_missing_or_broken_console_stops_nothing(tmp_path: Path) -> None:
 def test_console_lines_hold_no_control_characters(tmp_path: Path) -> None:
     host = machine(tmp_path)
     Report(host, FakeClock()).say("a\x1b[31mb\nc")
-    assert host.said == ["mailimg: a?[31mb", "mailimg: c"]
+    assert host.said == ["mailimg: starting", "mailimg: a?[31mb", "mailimg: c"]
 
 
 def test_events_of_a_run_stand_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "clock", "volume", "render", "databases", "services", "timesync", "health"]
+        "hostname", "selinux", "clock", "volume", "render", "databases", "services", "timesync", "health"]
 
 
 @pytest.mark.parametrize("name", ["volume", "databases"])
