@@ -57,8 +57,9 @@ class Distro:
     os: Mapping[str, str]
     element: str
     packages: Mapping[str, Any]
+    base_image: Mapping[str, Any] | None
     disk: Mapping[str, Any]
-    cmdline: str
+    kernel: Mapping[str, str]
     python: str
     login: str
     listeners: tuple[int, ...]
@@ -170,8 +171,9 @@ def load_distro(resources: Resources, name: str) -> Distro:
         os=document["os"],
         element=document["element"],
         packages=document["packages"],
+        base_image=document.get("base_image"),
         disk=document["disk"],
-        cmdline=document["kernel"]["cmdline"],
+        kernel=document["kernel"],
         python=document["python"],
         login=document["login"],
         listeners=tuple(document["listeners"]),
