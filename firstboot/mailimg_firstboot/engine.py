@@ -2,7 +2,7 @@
 
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from mailimg_firstboot import node, rendering, rolefile, secret, site, sources
+from mailimg_firstboot import node, rendering, rolefile, secret, signatures, site, sources
 from mailimg_firstboot.errors import (
     DocumentError,
     FirstbootError,
@@ -43,8 +43,8 @@ class Step(NamedTuple):
     needed: bool = True
 
 
-# The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds to
-# follow its servers, so it is asked for when the daemons have started and load their databases.
+# The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds
+# to follow its servers, so it is asked for when the daemons have started and load their databases.
 STEPS: Tuple[Step, ...] = (
     Step("hostname", hostname.check, hostname.apply, hostname.undo),
     Step("selinux", selinux.check, selinux.apply, selinux.undo),
@@ -116,7 +116,7 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
-        report.about(instance=work.node.instance)
+        report.about(instance=work.node.instance, signatures=signatures.watched(work))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
         for step in steps:
             doing = step.name

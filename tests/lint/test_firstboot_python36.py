@@ -111,22 +111,3 @@ def test_files_are_short() -> None:
     for path in FILES:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
         assert path.stem != "utils"
-
-
-# systemd 219 (CentOS 7) ignores what it does not know, with a warning at each boot.
-KNOWN = {
-    "Unit": {"Description", "Documentation", "Wants", "After"},
-    "Service": {"Type", "RemainAfterExit", "ExecStart", "StandardOutput", "StandardError", "SyslogIdentifier",
-                "TimeoutStartSec", "TimeoutStopSec", "UMask", "PrivateTmp", "ProtectHome", "NoNewPrivileges",
-                "CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallArchitectures", "ReadOnlyDirectories"},
-    "Install": {"WantedBy"},
-}
-
-
-def test_the_unit_holds_only_what_systemd_219_knows() -> None:
-    section = ""
-    for line in (ROOT / "systemd/mailimg-firstboot.service").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif line and not line.startswith("#"):
-            assert line.partition("=")[0] in KNOWN[section], line

@@ -212,6 +212,9 @@ class FakeClock(Clock):
     def now(self) -> float:
         return self.time
 
+    def epoch(self) -> float:
+        return 1772366400.0  # 2026-03-01 12:00 UTC
+
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
         self.time += seconds

@@ -36,7 +36,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema": 1, "role": "smtp-in", "distro": "debian-12", "instance": INSTANCE, "state": "ready",
         "boot_seconds": 12.5}
     assert set(found) == {
-        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "steps"}
+        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
         ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
         ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean")]
