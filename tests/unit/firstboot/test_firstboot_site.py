@@ -77,7 +77,8 @@ def test_defaults() -> None:
     assert full["delivery"] == {"host": "delivery.cloud.example.org", "port": 25}
     assert full["time"] == {"servers": []}
     assert full["filter"] == {"dnsbl": [], "spf": {"reject_fail": True, "reject_softfail": False},
-                              "freshclam": {"enabled": True, "mirror": None}}
+                              "freshclam": {"enabled": True, "mirror": None, "max_age_days": 7}}
+    assert full["selinux"] == "permissive"
     assert full["tuning"] == {}
     assert full["directory"]["tls"] == "starttls"
     other = site.load(with_keys(SITE, directory__urls=["ldaps://dc1.example.org:636"]), role())
