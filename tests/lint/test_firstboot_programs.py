@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import systemd219
 
 from mailimg_firstboot import drive, systemd
 from mailimg_firstboot.rolefile import Volume
@@ -19,9 +20,6 @@ from mailimg_firstboot.steps import volume
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "firstboot" / "mailimg_firstboot"
-UNITS = sorted((ROOT / "firstboot" / "systemd").iterdir())
-# Section and name of each; EXEC stands for what every section with a process takes.
-DIRECTIVES = set((ROOT / "tests/data/el7-systemd-directives.txt").read_text(encoding="utf-8").split())
 
 # Every constant word that a program is given, by program; words in variables are names, not options.
 KNOWN = {
@@ -107,35 +105,8 @@ def test_script_of_the_config_drive() -> None:
     assert given == SCRIPT
 
 
-def odd_directives(text: str) -> list[str]:
-    """What systemd 219 would pass over in a unit, with a warning at most."""
-    section, found = "", []
-    for line in text.splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif "=" in line and not line.startswith("#"):
-            key = line.partition("=")[0]
-            runs = section in ("Service", "Mount", "Socket", "Swap")
-            if f"{section}.{key}" not in DIRECTIVES and not (runs and f"EXEC.{key}" in DIRECTIVES):
-                found.append(f"[{section}] {key}")
-    return found
-
-
-@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_units_hold_only_what_systemd_219_knows(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert odd_directives(text) == []
-    # Values that came later than their directive.
-    newer = r"ProtectSystem=strict|Standard\w+=(append|file):|Type=exec|^Exec\w+=[+!:]"
-    assert not re.search(newer, text, re.MULTILINE)
-
-
 def test_the_unit_of_a_volume() -> None:
-    content = volume.unit_content(Volume("/NFSVOL", 0, 0, 0o755), "/dev/disk/by-id/virtio-x").decode()
-    assert odd_directives(content) == []
+    goal = Volume("/NFSVOL", 0, 0, 0o755)
+    content = volume.unit_content(goal, "/dev/disk/by-id/virtio-x").decode()
+    assert systemd219.problems(volume.unit_file(goal), content) == []
     assert "[Mount]" in content
-
-
-def test_a_newer_directive_would_be_noticed() -> None:
-    assert odd_directives("[Service]\nDynamicUser=yes\nUser=x\n") == ["[Service] DynamicUser"]
-    assert odd_directives("[Timer]\nOnBootSec=1\nFixedRandomDelay=yes\n") == ["[Timer] FixedRandomDelay"]

@@ -81,30 +81,17 @@ class Asked:
 
 
 def test_the_client_takes_no_settings_of_others_and_no_password() -> None:
-    asked = Asked("plugin\nlock\ndatabase\naccount\n")
+    asked = Asked("database\naccount\n")
     server = MariaDB(asked)
     assert server.missing("/usr/bin/mariadb", "/run/s", "sogo", "sogo") == "rights"
-    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
+    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo", "utf8")
     server.close("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
-    assert [argv[1] for argv in asked.calls] == ["--no-defaults"] * 5
+    assert [argv[1] for argv in asked.calls] == ["--no-defaults"] * 4
     statements = [argv[-1] for argv in asked.calls]
-    assert statements[2].startswith("CREATE DATABASE IF NOT EXISTS `sogo`")
-    assert "TO 'sogo'@'localhost' IDENTIFIED VIA unix_socket" in statements[2]
-    assert statements[4] == "DROP USER 'sogo'@'localhost';"
-    words = [word for argv in asked.calls for word in argv if word != statements[0]]
-    assert not [word for word in words if "password" in word.lower() or "DROP DATABASE" in word]
-
-
-def test_a_new_server_of_5_5_is_locked_first() -> None:
-    asked = Asked("")
-    server = MariaDB(asked)
-    assert server.missing("/usr/bin/mysql", "/run/s", "sogo", "sogo") == "plugin, lock, database, account, rights"
-    server.create("/usr/bin/mysql", "/run/s", "sogo", "sogo")
-    statement = asked.calls[-1][-1]
-    order = ["INSTALL SONAME 'auth_socket'", "TO 'root'@'localhost' IDENTIFIED VIA unix_socket WITH GRANT OPTION",
-             "DELETE FROM mysql.user WHERE Password = '' AND plugin = ''", "FLUSH PRIVILEGES", "CREATE DATABASE"]
-    places = [statement.index(words) for words in order]
-    assert places == sorted(places)
+    assert "CREATE DATABASE IF NOT EXISTS `sogo` CHARACTER SET utf8 COLLATE utf8_unicode_ci;" in statements[1]
+    assert "TO 'sogo'@'localhost' IDENTIFIED VIA unix_socket" in statements[1]
+    assert statements[3] == "DROP USER 'sogo'@'localhost';"
+    assert not [word for argv in asked.calls for word in argv if "password" in word.lower() or "DROP DATABASE" in word]
 
 
 def test_an_account_that_is_not_there_is_not_dropped() -> None:
