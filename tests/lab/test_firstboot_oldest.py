@@ -93,7 +93,7 @@ def test_golden_files_are_there() -> None:
     assert len(GOLDEN) >= len(roles.role_names(RESOURCES)) > 0
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: f"{path.parents[2].name}-{path.name}")
 def test_examples_render_to_the_same_bytes(golden: Path, python36: Path, tmp_path: Path) -> None:
     example, role_name = golden.parents[1], golden.parents[2].name
     role_file = role_document(tmp_path, role_name, golden.name)
