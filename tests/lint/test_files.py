@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -45,16 +44,6 @@ def test_hook(hook: Path) -> None:
     assert lines[0] == "#!/bin/bash"
     assert "set -eu" in lines
     assert "set -o pipefail" in lines
-
-
-def test_a_package_map_gives_one_name_for_one() -> None:
-    """The element for yum looks each argument up in rpm's database, as it is."""
-    maps = below("elements", "pkg-map")
-    assert len(maps) > 10
-    for path in maps:
-        families = json.loads(path.read_text(encoding="utf-8")).get("family", {})
-        for names in families.values():
-            assert [name for name in names.values() if " " in name] == [], shown(path)
 
 
 def test_distribution_names_its_own_element() -> None:
