@@ -77,6 +77,15 @@ class El7:
         ]  # fmt: skip
         return subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False)
 
+    def options(self) -> list[str]:
+        """The stand-in by options alone, without an element of its own: mirror, keys, base image."""
+        words = ["--mirror", self.server.mirror(), "--repository", f"epel={self.server.url('epel')}",
+                 "--base-image", str(self.made.base_image), "--base-sha256", self.made.sha256]
+        for repository in ("base", "updates", "extras", "epel"):
+            words += ["--repository-key",
+                      f"{repository}={self.key('epel' if repository == 'epel' else 'centos').public}"]
+        return words
+
     def image(self, role: str) -> Path:
         """Where a role's image lies."""
         return self.folder / "images" / f"{role}-{DISTRO}.qcow2"
