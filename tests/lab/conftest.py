@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import standin
 from builder_site import Site, make_site
 
 from mailimg.store import Store
@@ -29,3 +30,9 @@ def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for layer in store.layers():
         if layer.identity not in before and layer.facts["name"] in ("tiny", "role"):
             store.drop(layer.identity)
+
+
+@pytest.fixture(scope="session")
+def stand_in(store_root: Path) -> standin.StandIn:
+    """The stand-in for CentOS 7; it is kept beside the store, so that it lasts as long."""
+    return standin.make(store_root.with_name(f"{store_root.name}-stand-in"))

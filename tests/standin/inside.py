@@ -56,7 +56,9 @@ def unpack(image: Path, raw: Path) -> Tree:
     return Tree(raw, partition["start"] * table["sectorsize"])
 
 
-def repositories(server: Server, mirrors: Iterable[str] = ("one",), names: Iterable[str] = packages.REPOSITORIES) -> str:
+def repositories(
+    server: Server, mirrors: Iterable[str] = ("one",), names: Iterable[str] = packages.REPOSITORIES
+) -> str:
     """A repository file of yum for a running server: each repository with a URL on each mirror, in order."""
     files = {"centos": "RPM-GPG-KEY-CentOS-7", "epel": "RPM-GPG-KEY-EPEL-7", "sogo": "RPM-GPG-KEY-SOGo"}
     return "\n".join(
