@@ -36,6 +36,10 @@ unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderin
 bench: setup ## Measure mailimg against a plain disk-image-create (10 to 20 minutes, 10 GiB in /var/tmp).
 	@$(SUDO) $(VENV)/bin/python tests/bench/bench.py $(BENCH)
 
+.PHONY: verify-centos7
+verify-centos7: setup ## Build and boot every role from the real CentOS archives: make verify-centos7 CENTOS7="--mirror URL ..."
+	@$(SUDO) $(VENV)/bin/python tests/centos7/verify_centos7.py --output $(OUTPUT) --store $(MAILIMG_STORE) $(CENTOS7)
+
 .PHONY: setup
 setup: $(VENV)/.ready ## Install system packages and the virtual environment.
 	@echo "==> system packages: mailimg doctor --install"

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
 import re
-import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailimg import process
+from mailimg import process, web
 from mailimg.errors import InputError, StepError
 from mailimg.identity import digest
+from mailimg.sources import Measured, Share, Wanted
 
 # Settings of the build host without which its mirror may be out of reach of a chroot.
 BUILD_SETTINGS = re.compile(
     r'^Acquire::((https?|ftp)::Proxy(::[^ ]+)?|Check-Valid-Until|Check-Date|Retries|https?::Timeout) ".*";$',
     re.IGNORECASE,
 )
-TIMEOUT_SECONDS = 20
 MIRROR_HINT = "Check the network and this host's apt sources, or name another mirror with --mirror URL."
 
 
@@ -57,6 +54,13 @@ class AptSources:
             "MAILIMG_APT_SOURCES": "\n".join(archive.line for archive in self.archives),
             "MAILIMG_APT_CONF": "\n".join(self.conf),
         }
+
+    def measured(self, *, index: bool) -> Measured:
+        """The state of all archives; asks them only with `index`."""
+        if not index:
+            return Measured(Share(self.environment()))
+        state = index_state(self.archives)
+        return Measured(Share(self.environment(), state.digest), epoch=state.epoch)
 
 
 def from_mirror(mirror: str, suites: Sequence[str], component: str) -> tuple[Archive, ...]:
@@ -103,13 +107,30 @@ def host_settings() -> tuple[str, ...]:
     return tuple(line for line in dump.stdout.splitlines() if BUILD_SETTINGS.match(line) and not line.endswith('"";'))
 
 
+def check_wanted(wanted: Wanted, distro: str) -> None:
+    """Refuse what means nothing to a distribution that is bootstrapped by apt.
+
+    Raises:
+        InputError: names the options.
+    """
+    problems = []
+    if wanted.base_image is not None or wanted.base_sha256 is not None:
+        problems.append(f"--base-image: {distro} is bootstrapped from packages, not from an image")
+    for option, value in (("--repository", wanted.repositories), ("--repository-key", wanted.keys),
+                          ("--mirror-ca", wanted.ca)):
+        if value:
+            problems.append(f"{option}: {distro} takes its packages from this host's apt sources, or from --mirror")
+    if problems:
+        raise InputError(problems)
+
+
 def sources(suites: Sequence[str], component: str, mirror: str | None, cache: Path | None = None) -> AptSources:
     """Package sources of a build; `cache` as for `host_archives`.
 
     Raises:
         InputError: the mirror is no URL, carries a password, or the host has no sources for a suite.
     """
-    if mirror is not None and not is_web_url(mirror):
+    if mirror is not None and not web.is_web_url(mirror):
         raise InputError([f"--mirror {mirror!r} is not an http or https URL"])
     archives = from_mirror(mirror, suites, component) if mirror else host_archives(suites, component, cache)
     missing = [suite for suite in suites if suite not in {archive.suite for archive in archives}]
@@ -119,21 +140,12 @@ def sources(suites: Sequence[str], component: str, mirror: str | None, cache: Pa
             "Name one with --mirror URL (the archive's root, which has dists/ below it).",
         )
     for archive in archives:
-        if "@" in urllib.parse.urlsplit(archive.url).netloc:
+        if web.has_credentials(archive.url):
             raise InputError(
                 ["the package mirror's URL holds a user name or password, which would stand in every image"],
                 "Use a mirror without one, or a proxy that adds it.",
             )
     return AptSources(archives, host_settings() if process.which("apt-config") else ())
-
-
-def is_web_url(text: str) -> bool:
-    """Whether a text is an http or https URL that can stand in sources.list."""
-    try:
-        parts = urllib.parse.urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
 
 
 @dataclass(frozen=True)
@@ -184,16 +196,10 @@ def package_lists(text: bytes, component: str) -> str:
 def fetch_index(archive: Archive) -> bytes:
     """The signed index of one archive."""
     url = f"{archive.url}/dists/{archive.suite}/InRelease"
-    request = urllib.request.Request(url, headers={"Cache-Control": "no-cache"})  # noqa: S310 - http(s), checked
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            text = bytes(answer.read())
-    except (OSError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", error)
-        raise StepError(
-            f"cannot read the package index {url}: {why}",
-            MIRROR_HINT,
-        ) from error
+        text = web.read(url)
+    except web.UnreachableError as error:
+        raise StepError(f"cannot read the package index {url}: {error}", MIRROR_HINT) from error
     if not index_date(text):
         # A portal or a proxy that answers everything with a page of its own.
         raise StepError(f"{url} is no package index", MIRROR_HINT)

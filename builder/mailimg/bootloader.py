@@ -51,7 +51,7 @@ class BootEntry:
 
 
 def grub_config(entry: BootEntry, title: str = "mailimg") -> str:
-    """The text of /boot/grub/grub.cfg.
+    """The text of grub.cfg.
 
     The kernel is named by its link, not by its version: a kernel update inside the image moves the link and boots.
     """
@@ -72,16 +72,17 @@ def grub_config(entry: BootEntry, title: str = "mailimg") -> str:
     return "\n".join(lines) + "\n"
 
 
-def early_config(root_uuid: str) -> str:
+def early_config(root_uuid: str, folder: str) -> str:
     """The script inside GRUB's own image: find the root filesystem wherever the firmware put the disk."""
-    return f"search.fs_uuid {root_uuid} root\nset prefix=($root)/boot/grub\n"
+    return f"search.fs_uuid {root_uuid} root\nset prefix=($root){folder}\n"
 
 
-def make_image(platform: str, root_uuid: str, target: Path, scratch: Path) -> None:
+def make_image(platform: str, root_uuid: str, folder: str, target: Path, scratch: Path) -> None:
     """Write a GRUB image with all modules inside.
 
     Args:
         platform: `i386-pc` (core.img) or `x86_64-efi` (BOOTX64.EFI).
+        folder: where grub.cfg lies in the root filesystem.
         scratch: an existing directory for the embedded script.
 
     Raises:
@@ -92,9 +93,9 @@ def make_image(platform: str, root_uuid: str, target: Path, scratch: Path) -> No
         package = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}[platform]
         raise StepError(f"make the boot loader: {modules} does not exist", f"Install the package {package}.")
     script = scratch / f"early-{platform}.cfg"
-    script.write_text(early_config(root_uuid))
+    script.write_text(early_config(root_uuid, folder))
     process.run(
-        ["grub-mkimage", "-O", platform, "-d", modules, "-c", script, "-p", "/boot/grub", "-o", target,
+        ["grub-mkimage", "-O", platform, "-d", modules, "-c", script, "-p", folder, "-o", target,
          *COMMON_MODULES, *PLATFORM_MODULES[platform]],
         what="make the boot loader", timeout=60,
     )
@@ -169,11 +170,14 @@ def install_bios(disk: Path, core: Path, lba: int, room: int) -> None:
         file.write(boot_sector(boot_img, table_sector, lba))
 
 
-def install_uefi(disk: Path, root_uuid: str, start: int, sectors: int, volume: str, epoch: int, scratch: Path) -> None:
+def install_uefi(
+    disk: Path, root_uuid: str, folder: str, start: int, sectors: int, volume: str, epoch: int, scratch: Path
+) -> None:
     """Make the EFI system partition with GRUB at the path that firmware looks for on removable media.
 
     Args:
         disk: raw image with its partition table.
+        folder: where grub.cfg lies in the root filesystem.
         start, sectors: place of the partition.
         volume: FAT volume id, 8 hex digits.
         epoch: seconds since 1970 for the files' times.
@@ -183,7 +187,7 @@ def install_uefi(disk: Path, root_uuid: str, start: int, sectors: int, volume: s
         StepError: GRUB's modules, mtools or dosfstools are missing or failed.
     """
     image = scratch / "BOOTX64.EFI"
-    make_image("x86_64-efi", root_uuid, image, scratch)
+    make_image("x86_64-efi", root_uuid, folder, image, scratch)
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
     what = "make the EFI system partition"
     process.run(["mkfs.vfat", "-F", "16", "-n", "ESP", "-i", volume, "--invariant", "--offset", str(start), disk,

@@ -128,13 +128,14 @@ def build_image(
         with scratch.scratch(output, WORK_PREFIX) as work:
             finished, seconds = make_image(plan, distro, layer.tree, work, task, threads=threads)
             task.update("manifest")
-            installed = packages.read_dpkg(layer.tree)
+            read = packages.READERS[distro.packages["manager"]]
+            installed = read(layer.tree)
             document = manifest.describe(
                 plan,
                 finished,
                 packages=installed,
                 package_manager=distro.packages["manager"],
-                origins=history.origins(plan, store, installed, packages.read_dpkg),
+                origins=history.origins(plan, store, installed, read),
                 layer_facts=history.layer_facts(plan, store, built),
                 contract=verification_facts(role, distro, plan),
                 os_facts=distro.os,
@@ -206,7 +207,10 @@ def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:
         disk_uuid=plan.disk_uuid,
         hash_seed=plan.hash_seed,
         epoch=plan.epoch,
-        cmdline=distro.cmdline,
+        grub=distro.disk["grub"],
+        cmdline=distro.kernel["cmdline"],
+        kernel=distro.kernel["image"],
+        initrd=distro.kernel["initrd"],
     )
 
 

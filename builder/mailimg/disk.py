@@ -46,6 +46,7 @@ class DiskSpec:
         root_uuid, disk_uuid, hash_seed: UUIDs; from the image's identity, so that the same input gives the same disk.
         epoch: seconds since 1970 that stand for "now" in the filesystem.
         cmdline: kernel arguments without `root=`.
+        grub: folder in the tree where the distribution's own tools expect grub.cfg.
         kernel, initrd: absolute paths in the tree, links that the distribution keeps current.
     """
 
@@ -58,6 +59,7 @@ class DiskSpec:
     hash_seed: str
     epoch: int
     cmdline: str
+    grub: str = "/boot/grub"
     kernel: str = "/vmlinuz"
     initrd: str = "/initrd.img"
 
@@ -72,7 +74,7 @@ class DiskSpec:
             found.append(f"disk: firmware {list(self.firmware)} must be bios, uefi or both")
         if "uefi" in self.firmware and self.table != "gpt":
             found.append("disk: firmware uefi needs table gpt")
-        for name in ("kernel", "initrd"):
+        for name in ("grub", "kernel", "initrd"):
             if not getattr(self, name).startswith("/"):
                 found.append(f"disk: {name} {getattr(self, name)!r} is not an absolute path")
         return found
@@ -174,12 +176,12 @@ def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str]
         process.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", raw], what="write the partition table",
                     stdin=sfdisk_script(spec).encode(), timeout=TIMEOUT)
         started = time.monotonic()
-        files = {"boot/grub/grub.cfg": grub_config(spec.entry), "etc/fstab": fstab(spec)}
+        files = {f"{spec.grub[1:]}/grub.cfg": grub_config(spec.entry), "etc/fstab": fstab(spec)}
         make_filesystem(tree, files, spec.filesystem(parts["root"]), raw, scratch)
         report(f"root filesystem: {time.monotonic() - started:.1f} s")
         if "bios" in spec.firmware:
             core = scratch / "core.img"
-            make_image("i386-pc", spec.root_uuid, core, scratch)
+            make_image("i386-pc", spec.root_uuid, spec.grub, core, scratch)
             # MBR disks have no partition for core.img: it stands in the gap between the table and the first MiB.
             lba, room = (parts["bios"].start, parts["bios"].sectors) if spec.table == "gpt" else (1, ALIGN - 1)
             install_bios(raw, core, lba, room)
@@ -187,7 +189,7 @@ def assemble(tree: Path, spec: DiskSpec, target: Path, *, report: Callable[[str]
         if "uefi" in spec.firmware:
             esp = parts["esp"]
             volume = uuid.UUID(esp.guid).hex[:8]
-            install_uefi(raw, spec.root_uuid, esp.start, esp.sectors, volume, spec.epoch, scratch)
+            install_uefi(raw, spec.root_uuid, spec.grub, esp.start, esp.sectors, volume, spec.epoch, scratch)
             report("boot loader for UEFI")
 
 

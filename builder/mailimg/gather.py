@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import apt, dib, process, qcow2
+from mailimg import apt, base_image, dib, process, qcow2, yum
 from mailimg.errors import Problems
 from mailimg.identity import digest_document, digest_file, digest_folder
 from mailimg.plan import ROLE_LAYER, ImagePlan, Inputs, layer_elements, plan_image
 from mailimg.resources import Resources
 from mailimg.rolejson import role_document
 from mailimg.roles import Distro, Image, Role, load_distro, load_image, load_role, role_names
+from mailimg.sources import BaseImage, PackageSources, Wanted
 
 # What an identity that is not known yet reads like in role.json.
 NO_IDENTITY = ""
@@ -59,8 +60,50 @@ def load(resources: Resources, roles: Sequence[str], distro: str) -> tuple[list[
     return pairs, chosen
 
 
+def choose(
+    resources: Resources,
+    pairs: Sequence[tuple[Role, Image]],
+    distro: Distro,
+    wanted: Wanted,
+    *,
+    cache: Path | None,
+    digest: Callable[[Path], str] = digest_file,
+) -> tuple[PackageSources, BaseImage | None]:
+    """Where the packages come from, and the base image if the distribution starts from one.
+
+    Args:
+        cache: file for what this host's package manager would have to find out again; None keeps nothing.
+        digest: SHA-256 of a file; may remember.
+
+    Raises:
+        InputError: everything in `wanted` that is wrong or missing for the distribution and these roles.
+    """
+    packages = distro.packages
+    if packages["manager"] == "apt":
+        apt.check_wanted(wanted, distro.name)
+        return apt.sources(packages["suites"], packages["component"], wanted.mirror, cache), None
+    problems = Problems()
+    base = None
+    if distro.base_image is not None:
+        base = problems.of(partial(base_image.chosen, distro.base_image, wanted, digest))
+    known = dib.Elements(resources.elements_path)
+    lists = {elements for role, _ in pairs for _, elements in layer_elements(role, distro)}
+    used = {name for elements in lists for name in known.expand(elements)}
+    more = base.environment() if base is not None else {}
+    sources = problems.of(partial(yum.sources, packages["repositories"], wanted, used, distro.name, more))
+    problems.stop()
+    assert sources is not None  # noqa: S101 - else `stop` has raised
+    return sources, base
+
+
 def measure(
-    resources: Resources, pairs: Sequence[tuple[Role, Image]], distro: Distro, sources: apt.AptSources, *, index: bool
+    resources: Resources,
+    pairs: Sequence[tuple[Role, Image]],
+    distro: Distro,
+    sources: PackageSources,
+    base: BaseImage | None = None,
+    *,
+    index: bool,
 ) -> Inputs:
     """Measure everything that decides the images.
 
@@ -71,12 +114,11 @@ def measure(
     known = dib.Elements(resources.elements_path)
     with ThreadPoolExecutor(max_workers=1) as pool:
         versions = pool.submit(program_versions)  # while the mirror answers
-        state = apt.index_state(sources.archives) if index else apt.IndexState("unknown", 0)
+        packages = sources.measured(index=index)
     return Inputs(
         elements={elements: known.digests(elements) for elements in lists},
-        environment=sources.environment(),
-        package_index=state.digest,
-        epoch=state.epoch,
+        packages=packages,
+        base_image=base,
         programs={"diskimage-builder": dib.version(), "zlib-ng": qcow2.version(), **versions.result(), **own_code()},
         agent=digest_folder(resources.firstboot),
         templates={role.name: digest_folder(role.folder / "templates") for role, _ in pairs},

@@ -12,6 +12,7 @@ from typing import Any
 
 from mailimg.identity import derived_uuid, digest_document
 from mailimg.roles import Distro, Image, Role
+from mailimg.sources import BaseImage, Measured, Share
 
 GIB = 1024**3
 
@@ -25,9 +26,8 @@ class Inputs:
 
     Attributes:
         elements: for each list of elements asked for, the digest of each element it expands to.
-        environment: variables that decide what the elements do; all are handed to diskimage-builder.
-        package_index: digest of the package index that layers are resolved against; `unknown` when not asked for.
-        epoch: date of that index, seconds since 1970; stands for "now" in what is built.
+        packages: what layers are resolved against; its epoch stands for "now" in what is built.
+        base_image: what the distribution's tree is taken from; None if it is bootstrapped from packages.
         programs: version of each program that decides bytes.
         agent: digest of the agent's sources.
         templates: for each role, the digest of its templates.
@@ -35,9 +35,8 @@ class Inputs:
     """
 
     elements: Mapping[tuple[str, ...], Mapping[str, str]]
-    environment: Mapping[str, str]
-    package_index: str
-    epoch: int
+    packages: Measured
+    base_image: BaseImage | None
     programs: Mapping[str, str]
     agent: str
     templates: Mapping[str, str]
@@ -116,9 +115,9 @@ def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form
     size_bytes = image.disk_gib * GIB
     disk = {
         "size": str(size_bytes),
-        "epoch": str(inputs.epoch),
+        "epoch": str(inputs.packages.epoch),
         "disk": digest_document(distro.disk),
-        "cmdline": distro.cmdline,
+        "kernel": digest_document(distro.kernel),
         "format": form,
         "compress": compress,
         **{f"program {name}": value for name, value in inputs.programs.items()},
@@ -131,7 +130,7 @@ def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form
         inputs=disk,
         size_bytes=size_bytes,
         min_ram_mib=image.min_ram_mib,
-        epoch=inputs.epoch,
+        epoch=inputs.packages.epoch,
         form=form,
         compress=compress,
         identity=identity,
@@ -152,15 +151,29 @@ def layer_elements(role: Role, distro: Distro) -> list[tuple[str, tuple[str, ...
 def layer_inputs(elements: tuple[str, ...], inputs: Inputs, role: str | None) -> dict[str, str]:
     """Everything that decides a layer beside its parent, by name."""
     decided = {f"element {name}": value for name, value in inputs.elements[elements].items()}
-    decided |= {f"environment {name}": value for name, value in inputs.environment.items()}
+    decided |= {f"environment {name}": value for name, value in environment(elements, inputs).items()}
     decided |= {f"program {name}": value for name, value in inputs.programs.items() if name in LAYER_PROGRAMS}
-    decided["package index"] = inputs.package_index
-    decided["epoch"] = str(inputs.epoch)
+    decided["package index"] = inputs.packages.common.index
+    decided |= {f"package index of {name}": share.index for name, share in own_shares(elements, inputs).items()}
+    decided["epoch"] = str(inputs.packages.epoch)
     if role is not None:
         decided["agent"] = inputs.agent
         decided["templates"] = inputs.templates[role]
         decided["role.json"] = digest_document(inputs.role_documents[role])
     return dict(sorted(decided.items()))
+
+
+def environment(elements: tuple[str, ...], inputs: Inputs) -> dict[str, str]:
+    """Variables for the elements of one layer; all of them decide what the layer holds."""
+    found = dict(inputs.packages.common.environment)
+    for share in own_shares(elements, inputs).values():
+        found |= share.environment
+    return found
+
+
+def own_shares(elements: tuple[str, ...], inputs: Inputs) -> dict[str, Share]:
+    """What only layers with certain elements are resolved against, by element."""
+    return {name: share for name, share in inputs.packages.by_element.items() if name in inputs.elements[elements]}
 
 
 # The rest of the programs make disks and images, not trees.

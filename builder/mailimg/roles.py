@@ -57,8 +57,9 @@ class Distro:
     os: Mapping[str, str]
     element: str
     packages: Mapping[str, Any]
+    base_image: Mapping[str, Any] | None
     disk: Mapping[str, Any]
-    cmdline: str
+    kernel: Mapping[str, str]
     python: str
     login: str
     listeners: tuple[int, ...]
@@ -121,7 +122,8 @@ def load_role(resources: Resources, name: str) -> Role:
     if document["role"] != name:
         problems.append(f"{shown}: role: is {document['role']!r}, but the folder is called {name!r}")
     for index, file in enumerate(document["files"]):
-        if not (folder / "templates" / file["template"]).is_file():
+        # A name that facts complete is looked for when they are known (`rolejson`).
+        if "{" not in file["template"] and not (folder / "templates" / file["template"]).is_file():
             missing = f"roles/{name}/templates/{file['template']}"
             problems.append(f"{shown}: files[{index}].template: {missing} does not exist")
     for key, parameter in document.get("parameters", {}).items():
@@ -170,8 +172,9 @@ def load_distro(resources: Resources, name: str) -> Distro:
         os=document["os"],
         element=document["element"],
         packages=document["packages"],
+        base_image=document.get("base_image"),
         disk=document["disk"],
-        cmdline=document["kernel"]["cmdline"],
+        kernel=document["kernel"],
         python=document["python"],
         login=document["login"],
         listeners=tuple(document["listeners"]),

@@ -11,9 +11,10 @@ from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from mailimg import dib, trees
+from mailimg import base_image, dib, trees
 from mailimg.errors import StepError, refused
 from mailimg.plan import ImagePlan, Inputs, Layer
+from mailimg.plan import environment as variables
 from mailimg.progress import Task
 from mailimg.resources import Resources
 from mailimg.roles import first_with
@@ -97,7 +98,12 @@ def build_layer(
     log.unlink(missing_ok=True)
     begun, wall_clock = time.monotonic(), time.time()
     with store.work() as work:
-        environment: Mapping[str, str] = {**inputs.environment, "SOURCE_DATE_EPOCH": str(inputs.epoch)}
+        epoch = inputs.packages.epoch
+        environment: Mapping[str, str] = {**variables(layer.elements, inputs), "SOURCE_DATE_EPOCH": str(epoch)}
+        if parent is None and inputs.base_image is not None:
+            base = base_image.obtain(inputs.base_image, store.root / "cache" / "base-images",
+                                     lambda text: task.update(f"layer {layer.name}: {text}"))
+            environment = {**environment, "MAILIMG_BASE_IMAGE": str(base)}
         if layer.role is not None:
             stage_role(work / "role", layer, resources, inputs)
             environment = {
@@ -119,7 +125,7 @@ def build_layer(
         )
         task.update(f"layer {layer.name}: into the store")
         # Whole seconds: a file system may keep no finer times.
-        trees.settle(work / "tree", int(wall_clock), inputs.epoch)
+        trees.settle(work / "tree", int(wall_clock), epoch)
         if parent is not None:
             trees.share(work / "tree", parent.tree)
         facts = {

@@ -2,7 +2,7 @@
 
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from mailimg_firstboot import node, rendering, rolefile, secret, site, sources
+from mailimg_firstboot import cautions, node, rendering, rolefile, secret, site, sources
 from mailimg_firstboot.errors import (
     DocumentError,
     FirstbootError,
@@ -96,7 +96,7 @@ def prepare(
     checked = site.load(found.document, role)
     me = node.make(found.hostname, found.instance, checked, role)
     resolved = secret.resolve(checked, lambda path: _secret_file(host, path))
-    for words in resolved.warnings:
+    for words in resolved.warnings + cautions.of(role, resolved.site):
         warn(words)
     files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
     return Work(role, resolved.site, me, files)

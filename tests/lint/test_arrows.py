@@ -23,8 +23,8 @@ IMPURE = {
 }
 # Of what makes layers and disks: values and plumbing, which choose no byte of either.
 DECIDES_NOTHING = {
-    "documents.py", "errors.py", "identity.py", "plan.py", "process.py", "progress.py", "resources.py", "roles.py",
-    "scratch.py", "store.py",
+    "base_image.py", "documents.py", "errors.py", "identity.py", "plan.py", "process.py", "progress.py", "resources.py",
+    "roles.py", "scratch.py", "sources.py", "store.py", "web.py",
 }
 SECRET = re.compile(r"passw|secret|token|credential|private_key|bind_pw", re.IGNORECASE)
 

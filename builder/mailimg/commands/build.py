@@ -8,22 +8,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mailimg import apt, gather
 from mailimg.build import Built, build_images, default_jobs
 from mailimg.commands import options
+from mailimg.commands.request import Request, planned, request
 from mailimg.doctor import missing_tools
-from mailimg.errors import InputError
 from mailimg.progress import Display
-from mailimg.resources import installed
 from mailimg.store import Store
 
 
 @click.command()
-@options.role
-@options.every
-@options.distro
-@options.roles_path
-@options.elements_path
+@request
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -31,65 +25,39 @@ from mailimg.store import Store
     show_default=True,
     help="Folder for images and their manifests.",
 )
-@options.form
-@options.compress
-@options.mirror
-@click.option(
-    "--base-image",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Cloud image to start from, for distributions that start from one.",
-)
 @click.option(
     "--jobs", type=click.IntRange(1, 32), help="Images to build at once.  [default: by cores and memory]"
 )
-@options.store
 @options.as_json
-def build(
-    roles: tuple[str, ...],
-    every: bool,
-    distro: str,
-    own_roles: tuple[Path, ...],
-    own_elements: tuple[Path, ...],
-    output: Path,
-    form: str,
-    compress: str,
-    mirror: str | None,
-    base_image: Path | None,
-    jobs: int | None,
-    store: Path,
-    as_json: bool,
-) -> None:
+def build(asked: Request, output: Path, jobs: int | None, as_json: bool) -> None:
     """Build the image of one or more roles.
 
     Layers that are in the store already are not built again; an image that is what it would become is left alone.
 
     \b
-      mailimg build --role smtp-in --distro debian-12
+      mailimg build --role smtp-in
+      mailimg build --role smtp-in --base-image CentOS-7-x86_64-GenericCloud-2211.qcow2 \\
+          --mirror https://mirror.example.org/centos/7.9.2009
       mailimg build --all --distro debian-12 --jobs 2 --output /srv/images
     """
-    resources = installed(own_roles, own_elements)
-    names = options.chosen_roles(resources, roles, every)
-    pairs, chosen = gather.load(resources, names, distro)
-    if base_image is not None:
-        raise InputError([f"--base-image: {distro} is bootstrapped from packages, not from an image"])
-    options.need_root("building an image")
-    missing_tools("build")
-    layers = Store(store)
-    cache = layers.root / "cache" / "host-packages.bin"
-    sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror, cache)
-    inputs = gather.measure(resources, pairs, chosen, sources, index=True)
-    plans = gather.plans(pairs, chosen, inputs, form=form, compress=compress)
+
+    def ready() -> None:
+        options.need_root("building an image")
+        missing_tools("build")
+        Store(asked.store)
+
+    found = planned(asked, index=True, ready=ready)
     with Display(Console(stderr=True)) as display:
         results = build_images(
-            plans,
-            {role.name: role for role, _ in pairs},
-            chosen,
-            inputs,
-            resources,
-            layers,
+            found.images,
+            {role.name: role for role, _ in found.pairs},
+            found.distro,
+            found.inputs,
+            found.resources,
+            Store(asked.store),
             output.resolve(),
             display,
-            jobs=jobs or default_jobs(len(plans)),
+            jobs=jobs or default_jobs(len(found.images)),
         )
     if as_json:
         click.echo(json.dumps([summary(result) for result in results], indent=2))

@@ -16,6 +16,19 @@ from mailimg.store import DEFAULT_ROOT
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def pairs_of(option: str) -> Callable[[object, object, tuple[str, ...]], tuple[tuple[str, str], ...]]:
+    """A callback that splits `NAME=VALUE`."""
+
+    def split(_context: object, _parameter: object, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        for value in values:
+            if not all(value.partition("=")):
+                raise InputError([f"{option} {value!r}: is not NAME=VALUE"])
+        return tuple((value.partition("=")[0], value.partition("=")[2]) for value in values)
+
+    return split
+
+
 role: Decorator = click.option(
     "--role", "roles", multiple=True, metavar="ROLE", help="Role to build; may be given several times."
 )
@@ -42,7 +55,38 @@ elements_path: Decorator = click.option(
 mirror: Decorator = click.option(
     "--mirror",
     metavar="URL",
-    help="Package archive to build from; the default is what this host's own package manager uses.",
+    help="Package archive to build from. The default for Debian is what this host's own apt uses, for CentOS a list of"
+    " archives; there, it is the root of a point release, with os/, updates/ and extras/ below it.",
+)
+repository: Decorator = click.option(
+    "--repository",
+    "repositories",
+    metavar="ID=URL",
+    multiple=True,
+    callback=pairs_of("--repository"),
+    help="Place of one RPM repository, instead of its own; given several times for one ID, they are tried in order.",
+)
+repository_key: Decorator = click.option(
+    "--repository-key",
+    "keys",
+    metavar="ID=FILE",
+    multiple=True,
+    callback=pairs_of("--repository-key"),
+    help="OpenPGP public key (ASCII armor) that signed the packages of one RPM repository, instead of its own.",
+)
+mirror_ca: Decorator = click.option(
+    "--mirror-ca",
+    "ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with the authority that certifies the servers of RPM repositories; goes into the image.",
+)
+base_image: Decorator = click.option(
+    "--base-image",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Cloud image to start from, for distributions that start from one; without it, it is downloaded once.",
+)
+base_sha256: Decorator = click.option(
+    "--base-sha256", metavar="HEX", help="SHA-256 of the base image, where it is not the one that is known."
 )
 store: Decorator = click.option(
     "--store",

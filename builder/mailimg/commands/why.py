@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
-from mailimg import apt, gather
 from mailimg import why as reasons
 from mailimg.commands import options
-from mailimg.resources import installed
+from mailimg.commands.request import Request, planned, request
 from mailimg.store import Store
 
 
 @click.command()
-@options.role
-@options.every
-@options.distro
-@options.roles_path
-@options.elements_path
-@options.form
-@options.compress
-@options.mirror
-@options.store
+@request
 @options.as_json
-def why(
-    roles: tuple[str, ...],
-    every: bool,
-    distro: str,
-    own_roles: tuple[Path, ...],
-    own_elements: tuple[Path, ...],
-    form: str,
-    compress: str,
-    mirror: str | None,
-    store: Path,
-    as_json: bool,
-) -> None:
+def why(asked: Request, as_json: bool) -> None:
     """Name the inputs that changed since the last build, and what the next build makes anew because of them.
 
-    Asks the mirror for the state of its package index, as a build does. Needs no root if the store can be read.
+    Asks the archives for the state of their package indexes, as a build does. Needs no root if the store can be read.
 
     \b
       mailimg why --role smtp-in --distro debian-12
     """
-    resources = installed(own_roles, own_elements)
-    pairs, chosen = gather.load(resources, options.chosen_roles(resources, roles, every), distro)
-    sources = apt.sources(chosen.packages["suites"], chosen.packages["component"], mirror)
-    inputs = gather.measure(resources, pairs, chosen, sources, index=True)
-    kept = Store(store)
+    images = planned(asked, index=True).images
+    kept = Store(asked.store)
     answer: dict[str, object] = {}
-    for plan in gather.plans(pairs, chosen, inputs, form=form, compress=compress):
+    for plan in images:
         last = kept.recall(plan.name)
         found = None if last is None else reasons.changes(last, plan)
         answer[plan.name] = None if found is None else [asdict(change) for change in found]

@@ -138,7 +138,8 @@ class Web:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pages: dict[str, bytes | Exception]) -> None:
         self.pages = pages
-        monkeypatch.setattr(urllib.request, "urlopen", self.open)
+        monkeypatch.setattr(urllib.request.OpenerDirector, "open",
+                            lambda _, request, timeout: self.open(request, timeout))
 
     def open(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
         assert timeout <= 60, "an unreachable mirror must be said soon"
@@ -204,7 +205,7 @@ def not_found() -> Exception:
     ("page", "words"),
     [
         (refuse, "cannot read the package index {}: [Errno 111] Connection refused"),
-        (not_found, "cannot read the package index {}: Not Found"),
+        (not_found, "cannot read the package index {}: 404 Not Found"),
         (lambda: TimeoutError("timed out"), "cannot read the package index {}: timed out"),
         (lambda: http.client.IncompleteRead(b"", 9), "cannot read the package index {}: IncompleteRead(0 bytes read"),
         (lambda: b"<html>Please log in</html>", "{} is no package index"),

@@ -13,7 +13,7 @@ import pytest
 from world import SOURCES, edit
 
 from mailimg import apt, cli
-from mailimg.commands import build, listing, plan
+from mailimg.commands import listing, request
 from mailimg.resources import Resources
 
 Answer = tuple[int, str, str]
@@ -25,7 +25,7 @@ def mailimg(
     world: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Mailimg]:
     """Run `mailimg` in the small installation: exit status, standard output, standard error."""
-    for command in (build, listing, plan):
+    for command in (listing, request):
         monkeypatch.setattr(command, "installed", lambda *own: world)
     monkeypatch.setattr(apt, "sources", lambda *_: SOURCES)
     monkeypatch.chdir(tmp_path)
@@ -141,6 +141,9 @@ def test_base_image_where_none_is_used(mailimg: Mailimg, tmp_path: Path) -> None
     code, _, err = mailimg("build", "--role", "mx", "--distro", "small-1", "--base-image", "base.qcow2")
     assert code == 2
     assert err == "error: --base-image: small-1 is bootstrapped from packages, not from an image\n"
+    code, _, err = mailimg("build", "--role", "mx", "--distro", "small-1", "--repository", "a=b", "--base-sha256", "00")
+    assert (code, len(err.splitlines())) == (2, 2)
+    assert "error: --repository: small-1 takes its packages from this host's apt sources, or from --mirror" in err
 
 
 @pytest.mark.parametrize("arguments", [["build", "--role", "mx", "--distro", "small-1"], ["clean", "--store", "none"]])
@@ -178,7 +181,7 @@ def test_plan(mailimg: Mailimg) -> None:
     assert code == 0
     assert out.count("  base ") == 2
     assert plans[0]["identity"][:12] in out
-    assert "--resolve asks the mirror" in err
+    assert "--resolve asks the archives" in err
 
 
 def test_plan_follows_the_options(mailimg: Mailimg) -> None:

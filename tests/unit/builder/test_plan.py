@@ -12,6 +12,7 @@ from world import SOURCES, edit
 from mailimg import gather
 from mailimg.plan import ImagePlan, shared_layers
 from mailimg.resources import Resources
+from mailimg.sources import Measured, Share
 
 ALL = {"distribution", "base", "mx", "role", "image"}
 
@@ -86,6 +87,13 @@ def script(name: str) -> Callable[[Resources], None]:
     return rewrite(name, "#!/bin/bash\n", "#!/bin/bash\necho more\n")
 
 
+ABOVE = {"mx", "role", "image"}
+
+
+def packages(by_element: dict[str, Share] | None = None, **environment: str) -> dict[str, Measured]:
+    return {"packages": Measured(Share({**SOURCES.environment(), **environment}), by_element or {})}
+
+
 FILES = {
     "distribution's hook": (script("elements/distro-small-1/root.d/10-distro-small-1"), ALL),
     "shared element": (script("elements/common/install.d/50-common"), ALL - {"distribution"}),
@@ -122,10 +130,13 @@ def test_executable_bit_of_a_hook_counts(world: Resources) -> None:
 
 
 MEASURED: dict[str, tuple[dict[str, object], set[str]]] = {
-    "package index": ({"package_index": "f" * 64}, ALL),
-    "mirror": ({"environment": {**SOURCES.environment(), "MAILIMG_APT_SOURCES": "deb http://example.org/ a b"}}, ALL),
-    "apt settings": ({"environment": {**SOURCES.environment(), "MAILIMG_APT_CONF": ""}}, ALL),
-    "date of the index": ({"epoch": 1_700_000_000}, ALL),
+    "package index": ({"packages": Measured(Share(SOURCES.environment(), "f" * 64))}, ALL),
+    "mirror": (packages(MAILIMG_APT_SOURCES="deb http://example.org/ a b"), ALL),
+    "apt settings": (packages(MAILIMG_APT_CONF=""), ALL),
+    "date of the index": ({"packages": Measured(Share(SOURCES.environment()), epoch=1_700_000_000)}, ALL),
+    "a repository for one element": (packages({"postal": Share({"MAILIMG_YUM_REPOSITORY_P": "[p]"})}), ABOVE),
+    "that repository's index": (packages({"postal": Share({}, "f" * 64)}), ABOVE),
+    "a repository for an element of nobody": (packages({"other": Share({"MAILIMG_YUM_REPOSITORY_P": "[p]"})}), set()),
     "format": ({"form": "raw"}, {"image"}),
     "compression": ({"compress": "zstd"}, {"image"}),
 }

@@ -27,7 +27,8 @@ def test_values_of_a_role(world: Resources) -> None:
 
 def test_values_of_a_distribution_and_an_image(world: Resources) -> None:
     distro = roles.load_distro(world, "small-1")
-    assert (distro.element, distro.cmdline, distro.login) == ("distro-small-1", "console=ttyS0", "small")
+    assert (distro.element, distro.login) == ("distro-small-1", "small")
+    assert distro.kernel == {"cmdline": "console=ttyS0", "image": "/vmlinuz", "initrd": "/initrd.img"}
     image = roles.load_image(world, "out")
     assert (image.disk_gib, image.min_ram_mib) == (4, 1024)
 

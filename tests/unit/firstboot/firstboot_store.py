@@ -44,7 +44,7 @@ class FakeMariaDB(MariaDB):
                  "rights": (account, name) in self.accounts}
         return ", ".join(part for part, there in parts.items() if not there)
 
-    def create(self, client: str, socket: str, name: str, account: str) -> None:
+    def create(self, client: str, socket: str, name: str, account: str, charset: str) -> None:
         self._ready()
         for kind, known, value in (("database", self.databases, name), ("account", self.accounts, (account, name))):
             self.host.fuse.before(f"create {kind}")

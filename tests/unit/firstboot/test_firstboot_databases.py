@@ -86,11 +86,11 @@ def test_the_client_takes_no_settings_of_others_and_no_password() -> None:
     asked = Asked("database\naccount\n")
     server = MariaDB(asked)
     assert server.missing("/usr/bin/mariadb", "/run/s", "sogo", "sogo") == "rights"
-    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
+    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo", "utf8")
     server.close("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
     assert [argv[1] for argv in asked.calls] == ["--no-defaults"] * 4
     statements = [argv[-1] for argv in asked.calls]
-    assert "CREATE DATABASE IF NOT EXISTS `sogo`" in statements[1]
+    assert "CREATE DATABASE IF NOT EXISTS `sogo` CHARACTER SET utf8 COLLATE utf8_unicode_ci;" in statements[1]
     assert "TO 'sogo'@'localhost' IDENTIFIED VIA unix_socket" in statements[1]
     assert statements[3] == "DROP USER 'sogo'@'localhost';"
     assert not [word for argv in asked.calls for word in argv if "password" in word.lower() or "DROP DATABASE" in word]
