@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import standin
 from builder_site import Site, make_site
+from standin import inside, server
 
 from mailimg.store import Store
 
@@ -36,3 +37,18 @@ def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def stand_in(store_root: Path) -> standin.StandIn:
     """The stand-in for CentOS 7; it is kept beside the store, so that it lasts as long."""
     return standin.make(store_root.with_name(f"{store_root.name}-stand-in"))
+
+
+@pytest.fixture(scope="session")
+def tree(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[inside.Tree]:
+    """The tree of the stand-in's base image."""
+    raw = tmp_path_factory.mktemp("stand-in") / "disk.raw"
+    yield inside.unpack(stand_in.base_image, raw)
+    raw.unlink()
+
+
+@pytest.fixture
+def served(stand_in: standin.StandIn) -> Iterator[server.Server]:
+    """The stand-in's archive, from a server of each test's own."""
+    with standin.serve(stand_in) as running:
+        yield running
