@@ -171,6 +171,14 @@ def test_an_unknown_name_does_not_stop_yum(
     assert ended.stdout.splitlines()[-3:] == ["0", "package nosuch is not installed", "arj-3.10.22-22.el7.x86_64"]
 
 
+def test_a_package_that_goes_takes_its_units_and_folders(tree: inside.Tree) -> None:
+    script = """
+        rpm --erase --nodeps NetworkManager postfix kernel && rpm -q kernel
+        find /etc/systemd /usr/lib/{systemd,modules} -name '*postfix*' -o -name 'NetworkManager*' -o -name '*.el7*'
+    """
+    assert tree.run(script).stdout.splitlines() == ["package kernel is not installed"]
+
+
 def test_a_kernel_comes_beside_the_old_one_with_an_initramfs(
     tree: inside.Tree, stand_in: standin.StandIn, served: server.Server
 ) -> None:
