@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import standin
 from builder_site import Site, make_site
+from el7_site import El7
 from standin import inside, server
 
-from mailimg.store import Store
+from mailimg.store import DEFAULT_ROOT, Store
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +35,16 @@ def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def stand_in(store_root: Path) -> standin.StandIn:
-    """The stand-in for CentOS 7; it is kept beside the store, so that it lasts as long."""
-    return standin.make(store_root.with_name(f"{store_root.name}-stand-in"))
+def stand_in() -> standin.StandIn:
+    """The stand-in for CentOS 7; kept between runs beside the layers."""
+    return standin.make(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache" / "stand-in")
+
+
+@pytest.fixture(scope="session")
+def el7(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
+    """An installation that finds the stand-in on loopback."""
+    with standin.serve(stand_in) as running:
+        yield El7(stand_in, running, tmp_path_factory.mktemp("el7"))
 
 
 @pytest.fixture(scope="session")

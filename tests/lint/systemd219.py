@@ -65,7 +65,8 @@ def problems(path: str, text: str) -> list[str]:
             found.append(f"no assignment: {line}")
         elif not any(f"{kind}.{name}" in DIRECTIVES for kind in SECTIONS.get(section, ())):
             found.append(f"[{section}] {name}")
-        elif trouble := unknown_value(name, value):
+        # A mount's Type is a file system.
+        elif (section, name) != ("Mount", "Type") and (trouble := unknown_value(name, value)):
             found.append(f"[{section}] {name}={value}: {trouble}")
     return found
 

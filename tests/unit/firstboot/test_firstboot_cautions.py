@@ -1,10 +1,8 @@
 """What a site document leaves undone on an image is said, and does not stop the run."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List
 
 import pytest
 from firstboot_machine import ROLE, SITE, FakeClock, machine, role, seed, with_keys
@@ -13,12 +11,12 @@ from mailimg_firstboot import cautions, engine, site
 from mailimg_firstboot.report import Report
 
 UNIT = "clamav-freshclam.service"
-REFUSED: dict[str, Any] = with_keys(
+REFUSED: Dict[str, Any] = with_keys(
     ROLE, facts__freshclam={"unit": UNIT, "public": False},
     services=[*ROLE["services"], {"name": "freshclam", "unit": UNIT}])
 
 
-def said(document: dict[str, Any], **facts: Any) -> list[str]:
+def said(document: Dict[str, Any], **facts: Any) -> List[str]:
     known = role(facts__freshclam=facts, services=REFUSED["services"])
     return cautions.of(known, site.load(document, known))
 
@@ -33,7 +31,7 @@ def test_databases_that_nobody_gives() -> None:
     (SITE, {"public": True}),
     (SITE, {}),
 ])
-def test_nothing_to_say(document: dict[str, Any], facts: dict[str, Any]) -> None:
+def test_nothing_to_say(document: Dict[str, Any], facts: Dict[str, Any]) -> None:
     assert said(document, **facts) == []
 
 

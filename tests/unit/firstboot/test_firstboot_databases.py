@@ -1,9 +1,7 @@
 """Databases of the node: made once, never dropped; none where the site has a server elsewhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import pytest
 from firstboot_machine import SITE, FakeHost, machine, picture, with_keys, work
@@ -75,9 +73,9 @@ class Asked:
 
     def __init__(self, out: str) -> None:
         self.out = out
-        self.calls: list[list[str]] = []
+        self.calls: List[List[str]] = []
 
-    def __call__(self, argv: list[str], what: str, timeout: float) -> Any:
+    def __call__(self, argv: List[str], what: str, timeout: float) -> Any:
         self.calls.append(argv)
         return Completed(0, self.out.encode(), "")
 
