@@ -21,18 +21,18 @@ pytestmark = pytest.mark.lab
 @pytest.fixture
 def failed(el7: El7) -> Callable[..., str]:
     """Run a build of role nfs that must fail; gives its words. `status` is the exit status."""
-    store = el7.folder / "faults"
+    place = el7.folder / "faults"
 
     def run(*words: str, status: int = 1, change: Callable[[dict[str, Any]], None] = lambda _: None) -> str:
         try:
-            done = el7.build("--role", "nfs", *words, elements=el7.element("broken", change), store=store)
+            done = el7.build("--role", "nfs", *words, elements=el7.element("broken", change), place="faults")
         finally:
             el7.server.faults.clear()
         assert done.returncode == status, done.stderr
         assert done.stdout == ""
-        if status == 1 and store.exists():
-            Site(el7.folder, store).assert_quiet()
-        assert not list((el7.folder / "images").glob("nfs-*.part"))
+        if status == 1:
+            Site(el7.folder, place / "store").assert_quiet()
+        assert not list(place.glob("images/*"))
         return done.stderr
 
     return run
