@@ -215,7 +215,8 @@ def test_a_second_call_makes_nothing(stand_in: standin.StandIn, monkeypatch: pyt
 def test_an_interrupted_build_is_not_taken_for_a_stand_in(
     stand_in: standin.StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    debian = next(stand_in.base_image.parents[1].glob("debian-*.tar"))
+    # Another state of this repository may have left its own in the cache.
+    debian = standin.debian_base(stand_in.base_image.parents[1], tmp_path)
     shutil.copy(debian, tmp_path)
 
     def interrupted(*arguments: object) -> None:

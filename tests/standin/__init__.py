@@ -111,12 +111,7 @@ def fill(cache: Path, folder: Path) -> None:
     archive.drop(made)
     for name in ("archive", "rpms", "image"):
         (made / name).mkdir(parents=True)
-    debian = cache / f"debian-{hashlib.sha256((HERE / 'base.py').read_bytes()).hexdigest()[:16]}.tar"
-    if not debian.is_file():
-        for old in cache.glob("debian-*"):
-            old.unlink()
-        base.bootstrap(made / debian.name)
-        (made / debian.name).rename(debian)
+    debian = debian_base(cache, made)
     known, installed = packages.read()
     # GnuPG's sockets want a short path.
     with tempfile.TemporaryDirectory(prefix="mailimg-") as short:
@@ -139,6 +134,19 @@ def fill(cache: Path, folder: Path) -> None:
     (made / "stand-in.json").write_text(json.dumps(facts), encoding="utf-8")
     archive.drop(folder)
     made.rename(folder)
+
+
+def debian_base(cache: Path, work: Path) -> Path:
+    """The tar of the Debian tree that the base image grows from, from `cache` or made in `work`."""
+    debian = cache / f"debian-{hashlib.sha256((HERE / 'base.py').read_bytes()).hexdigest()[:16]}.tar"
+    if not debian.is_file():
+        base.bootstrap(work / debian.name)
+        (work / debian.name).rename(debian)
+    os.utime(debian)
+    for other in cache.glob("debian-*"):
+        if other.stat().st_mtime < time.time() - UNUSED_SECONDS:
+            other.unlink()
+    return debian
 
 
 @contextmanager
