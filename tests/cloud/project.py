@@ -117,7 +117,7 @@ class Project:
         return str(self.me.post("key-manager", "/v1/secrets", body)["secret_ref"]).rpartition("/")[2]
 
     def container(self, **parts: str) -> str:
-        """A certificate container of secrets' UUIDs (certificate, private_key, intermediates, ...); returns its UUID."""
+        """A certificate container; `parts` are secrets' UUIDs (certificate, private_key, intermediates, ...)."""
         base = f"{self.rig_url()}/v1/secrets/"
         refs = [{"name": name, "secret_ref": base + one} for name, one in parts.items()]
         body = {"name": "tls", "type": "certificate", "secret_refs": refs}

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+
 from cloud import seeding
 from cloud.client import Client
 from cloud.environment import Environment, locked, prepare
 from cloud.project import Project
 from cloud.services import Services
 from cloud.settings import PASSWORD, url
-from cryptography.hazmat.primitives import serialization
-
 from mailimg.verify.authority import Authority
 
 USUAL = ("keystone", "barbican", "octavia")

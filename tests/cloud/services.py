@@ -192,8 +192,8 @@ class Services:
         found = {}
         for name, process in self.running.items():
             with suppress(OSError):
-                rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-                found[name] = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) >> 10
+                rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+                found[name] = next(int(row.split()[1]) for row in rows if row.startswith("Pss:")) // 1024
         return found
 
     def keep(self, place: Path) -> None:
