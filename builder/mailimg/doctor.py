@@ -34,6 +34,12 @@ TEST_TOOLS = (
     Tool("shellcheck", "shellcheck", "test"),
     # `verify --firmware uefi` is an option; the tests take it.
     Tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "test"),
+    # The stand-in for CentOS 7: its packages, their keys, its base image.
+    Tool("rpmbuild", "rpm", "test"),
+    Tool("createrepo_c", "createrepo-c", "test"),
+    Tool("gpg", "gpg", "test"),
+    Tool("gpg-agent", "gpg-agent", "test"),
+    Tool("mkfs.xfs", "xfsprogs", "test"),
 )
 
 

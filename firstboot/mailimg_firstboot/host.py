@@ -10,15 +10,16 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
+from mailimg_firstboot import encoding
 from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
 
 # What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
@@ -65,10 +66,11 @@ class Host:
         self.mariadb = MariaDB(self.run)
         self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
+        self.selinux = SELinux(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
-        return self.root / path.lstrip("/")
+        return self.root / encoding.path(path.lstrip("/"))
 
     def read(self, path: str) -> Optional[bytes]:
         """The bytes of a file, or None when there is none.
@@ -125,8 +127,9 @@ class Host:
             target.parent.mkdir(0o755, parents=True, exist_ok=True)
             for stale in target.parent.glob("." + glob.escape(target.name) + ".*" + UNFINISHED):
                 stale.unlink()
-            handle, name = tempfile.mkstemp(prefix="." + target.name + ".", suffix=UNFINISHED, dir=str(target.parent))
-            unfinished = Path(name)
+            # Not tempfile, which would import random (see cli). O_EXCL follows no link and takes no file of another.
+            unfinished = target.with_name(".{}.{}{}".format(target.name, os.getpid(), UNFINISHED))
+            handle = os.open(str(unfinished), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     os.fchown(handle, uid, gid)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import standin
 from builder_site import Site, make_site
+from el7_site import El7
 
-from mailimg.store import Store
+from mailimg.store import DEFAULT_ROOT, Store
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,11 @@ def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for layer in store.layers():
         if layer.identity not in before and layer.facts["name"] in ("tiny", "role"):
             store.drop(layer.identity)
+
+
+@pytest.fixture(scope="session")
+def el7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
+    """The stand-in for CentOS 7, served on loopback; kept between runs beside the layers."""
+    made = standin.make(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache" / "stand-in")
+    with standin.serve(made) as server:
+        yield El7(made, server, tmp_path_factory.mktemp("el7"))
