@@ -1,6 +1,6 @@
 """A small OpenStack of real services on loopback: what tests of the cloud side talk to.
 
-    with cloud.openstack() as rig:
+    with cloud.openstack(cache) as rig:
         project = rig.project()
         balancer = project.load_balancer("mx", {"smtp": 25})
         credential = project.credential([...])

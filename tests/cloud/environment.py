@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -47,12 +46,6 @@ class Environment:
         return self.folder / f"seeds-{digest(SEEDS)}"
 
 
-def root() -> Path:
-    """The cache of the project's tests: MAILIMG_CACHE, or the user's cache."""
-    own = os.environ.get("MAILIMG_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailimg"
-
-
 def digest(names: tuple[str, ...]) -> str:
     """12 hex digits of the content of files of this folder and of the interpreter's version."""
     total = hashlib.sha256(sys.version.encode())
@@ -70,13 +63,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def prepare() -> Environment:
-    """The environment; makes it if it is not there, with pip as this machine has it configured.
+def prepare(cache: Path) -> Environment:
+    """The environment below `cache`; makes it if it is not there, with pip as this machine has it configured.
 
     Raises:
         RuntimeError: pip failed; with its last words.
     """
-    folder = root() / f"openstack-{digest(LISTS)}"
+    folder = cache / f"openstack-{digest(LISTS)}"
     with locked(folder.with_suffix(".lock")):
         ready = folder / "ready"
         if ready.exists():

@@ -71,9 +71,14 @@ class Rig:
 
 
 @contextmanager
-def openstack(*names: str) -> Iterator[Rig]:
-    """Run services: `USUAL` ones when none is named. They end, and their folder goes, with the block."""
-    environment = prepare()
+def openstack(cache: Path, *names: str) -> Iterator[Rig]:
+    """Run services: `USUAL` ones when none is named. They end, and their folder goes, with the block.
+
+    Args:
+        cache: where their code and fresh databases are kept from run to run (450 MB).
+        names: of `ALL`; keystone among them.
+    """
+    environment = prepare(cache)
     with tempfile.TemporaryDirectory(prefix="mailimg-cloud-") as folder:
         services = Services(Path(folder), environment, names or USUAL)
         try:

@@ -207,6 +207,4 @@ project_domain_name = Default
 region_name = {REGION}
 service_type = {TYPES[name][0]}
 service_token_roles_required = true
-# A token that was revoked is refused at once.
-token_cache_time = -1
 """

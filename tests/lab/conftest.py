@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloud
 import pytest
 import standin
 from builder_site import Site, make_site
@@ -39,3 +40,10 @@ def el7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
     made = standin.make(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache" / "stand-in")
     with standin.serve(made) as server:
         yield El7(made, server, tmp_path_factory.mktemp("el7"))
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[cloud.Rig]:
+    """Keystone, Barbican and Octavia on loopback, once for all tests; their code is kept beside the layers."""
+    with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache") as made:
+        yield made

@@ -6,8 +6,10 @@ a TransientError, for `waiting.keep_trying`. No error holds a token or the crede
 """
 
 import json
+import os
 import re
 import tempfile
+from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from mailimg_firstboot.errors import StepError, TransientError
@@ -95,7 +97,11 @@ class Session:
         self._endpoints = dict(chosen.endpoints)
         self._auth: Any = None
         self._session: Any = None
-        self._trust: Any = None
+        self._trust: Optional[int] = None
+
+    def __del__(self) -> None:
+        if self._trust is not None:
+            os.close(self._trust)
 
     def call(
         self, service: str, method: str, path: str, names: Sequence[str], what: str, query: str = "",
@@ -162,11 +168,11 @@ class Session:
         if self._settings.ca == "system":
             # The library's own bundle is not the system's.
             return self._settings.bundle or True
-        # Has no name, so that a killed run leaves nothing; the path is open for as long as this object lives.
-        self._trust = tempfile.TemporaryFile()  # noqa: SIM115 - see above
-        self._trust.write(self._settings.ca.encode("ascii"))
-        self._trust.flush()
-        return "/proc/self/fd/{}".format(self._trust.fileno())
+        # Loses its name at once, so that a killed run leaves nothing; open for as long as this object lives.
+        self._trust, name = tempfile.mkstemp(prefix="mailimg-ca-")
+        Path(name).unlink()
+        os.write(self._trust, self._settings.ca.encode("ascii"))
+        return "/proc/self/fd/{}".format(self._trust)
 
     def _endpoint(self, service: str, what: str) -> str:
         if service not in self._endpoints:
