@@ -58,7 +58,7 @@ class Project:
         self.me.request("identity", "DELETE", f"/users/{self.me.user}/application_credentials/{credential.id}")
 
     def revoke(self, token: str) -> None:
-        """End a token."""
+        """End a token; Keystone cannot end one that has access rules (it says 404)."""
         self.me.request("identity", "DELETE", "/auth/tokens", headers={"X-Subject-Token": token})
 
     def load_balancer(self, name: str, ports: Mapping[str, int]) -> LoadBalancer:

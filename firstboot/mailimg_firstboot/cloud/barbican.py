@@ -52,7 +52,7 @@ class Barbican:
         self._session = session
 
     def payload(self, reference: str) -> bytes:
-        """The bytes of a secret.
+        """The bytes of a secret; of what was stored as text, Barbican has taken the blanks at its ends away.
 
         Args:
             reference: its UUID or href.

@@ -223,14 +223,15 @@ def _failure(what: str, error: Any, chosen: Settings) -> Exception:
     """The error for an exception of keystoneauth1: no answer, or Keystone did not let us in."""
     from keystoneauth1 import exceptions
 
-    if isinstance(error, exceptions.SSLFailure) and re.search("certificate|match", str(error)):
+    if isinstance(error, exceptions.SSLError) and re.search("certificate|match", str(error)):
         return StepError("{}: the API's certificate does not chain to cloud.ca, or is of another name".format(what),
                          "Give the CA's certificates as cloud.ca. A wrong clock has the same effect: `date`.")
-    if isinstance(error, (exceptions.ConnectFailure, exceptions.SSLFailure)):
+    if isinstance(error, exceptions.ConnectionError):
         return TransientError("{}: {}".format(what, _reason(error)), "Has the instance a route to the API?")
     status = getattr(error, "http_status", 0)
     said = "{}: authenticate at {}: {}".format(what, chosen.auth_url, status or type(error).__name__)
-    if status in (401, 403):
+    # Of one that was deleted, Keystone says 404, as it does where it is not.
+    if status in (401, 403) or (status == 404 and "application credential" in str(error).lower()):
         return StepError(said + " the application credential {} is not accepted".format(chosen.credential),
                          "Its secret is wrong, it has expired, or it (or its user) was deleted.")
     if status in (408, 429) or status >= 500 or isinstance(error, exceptions.InvalidResponse):
