@@ -68,14 +68,23 @@ class El7:
                 "--repository-key", f"sogo={self.key('sogo').public}"]
 
     def build(
-        self, *words: str | Path, elements: Path, store: Path | None = None
+        self, *words: str | Path, elements: Path, place: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """`mailimg build` to its end, whatever that is."""
+        """`mailimg build` to its end, whatever that is; `place` is a folder for another store and other images."""
         argv: Sequence[str | Path] = [
-            MAILIMG, "build", "--distro", DISTRO, "--elements-path", elements, "--store", store or self.store,
-            "--output", self.folder / "images", "--mirror-ca", self.made.ca, *words,
+            MAILIMG, "build", "--distro", DISTRO, "--elements-path", elements, "--mirror-ca", self.server.ca,
+            "--store", self.folder / place / "store", "--output", self.folder / place / "images", *words,
         ]  # fmt: skip
         return subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False)
+
+    def options(self) -> list[str]:
+        """The stand-in by options alone, without an element of its own: mirror, keys, base image."""
+        words = ["--mirror", self.server.mirror(), "--repository", f"epel={self.server.url('epel')}",
+                 "--base-image", str(self.made.base_image), "--base-sha256", self.made.sha256]
+        for repository in ("base", "updates", "extras", "epel"):
+            words += ["--repository-key",
+                      f"{repository}={self.key('epel' if repository == 'epel' else 'centos').public}"]
+        return words
 
     def image(self, role: str) -> Path:
         """Where a role's image lies."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from el7_site import El7
+from el7_site import MAILIMG, El7
 
 from mailimg import process
 from mailimg.resources import installed
@@ -201,7 +202,8 @@ def test_the_disk_is_one_that_centos_7_boots_from(disk: Path) -> None:
     features = next(line.split(":")[1].split() for line in told.splitlines() if line.startswith("Filesystem features"))
     assert set(features) <= KNOWN_FEATURES
     uuid = next(line.split()[-1] for line in told.splitlines() if line.startswith("Filesystem UUID"))
-    sector = disk.open("rb").read(512)
+    with disk.open("rb") as file:
+        sector = file.read(512)
     assert sector[510:] == b"\x55\xaa"
     active, kind, start = sector[446], sector[450], struct.unpack("<I", sector[454:458])[0]
     assert (active, kind, start) == (0x80, 0x83, 2048)
@@ -211,7 +213,7 @@ def test_the_disk_is_one_that_centos_7_boots_from(disk: Path) -> None:
     assert f"search --no-floppy --fs-uuid --set=root {uuid}" in config
     assert f"linux /boot/vmlinuz root=UUID={uuid} ro " in config
     assert "net.ifnames=0" in config
-    assert "passwd_file_t" in ask(disk, "ea_get /etc/passwd security.selinux")
+    assert "system_u:object_r:etc_t:s0" in ask(disk, "ea_get /etc/passwd security.selinux")
 
 
 def test_the_kernel_finds_its_disk(built: El7) -> None:
@@ -247,9 +249,19 @@ def test_cloud_and_network_as_the_old_tools_want_them(built: El7) -> None:
     tree = built.tree("smtp-in")
     assert "BOOTPROTO=dhcp" in (tree / "etc/sysconfig/network-scripts/ifcfg-eth0").read_text()
     assert "NOZEROCONF=yes" in (tree / "etc/sysconfig/network").read_text()
-    assert "write-files-deferred" not in (tree / "etc/cloud/cloud.cfg.d/90-mailimg.cfg").read_text()
+    # Read last, so what it lists is what runs: names that cloud-init 19.4 has.
+    last = yaml.safe_load(max((tree / "etc/cloud/cloud.cfg.d").glob("*.cfg")).read_text())
+    assert "write-files-deferred" not in last["cloud_final_modules"]
+    assert last["system_info"]["default_user"]["name"] == DISTRO.login
     assert re.search(r"^SELINUX=permissive$", (tree / "etc/selinux/config").read_text(), re.MULTILINE)
     assert not list(tree.glob("usr/lib/systemd/system/NetworkManager*"))
+
+
+def test_a_container_is_refused_with_the_way_that_works(built: El7) -> None:
+    argv = [MAILIMG, "verify", str(built.image("nfs")), "--by", "nspawn", "--store", str(built.store)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Boot the image itself: --by qemu."
 
 
 def test_nothing_changed_builds_nothing(built: El7) -> None:

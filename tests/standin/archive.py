@@ -40,7 +40,7 @@ def make_archive(
     """
     public = {name: key.public.read_bytes() for name, key in keys.items()}
     with ThreadPoolExecutor(WORKERS) as pool:
-        built = list(pool.map(lambda package: build(package, public, work / f"{package.repo}-{package.name}"), packages))
+        built = list(pool.map(lambda each: build(each, public, work / f"{each.repo}-{each.name}"), packages))
         made: dict[str, list[Path]] = {name: [] for name in REPOSITORIES}
         for package, path in zip(packages, built, strict=True):
             made[package.repo].append(path)

@@ -16,8 +16,8 @@ SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 # Beside Debian's essential packages.
 DEBIAN = (
     "bzip2", "ca-certificates", "cpio", "curl", "dbus", "dnf", "e2fsprogs", "gpg", "gpg-agent", "iproute2", "kmod",
-    "less", "openssl", "policycoreutils", "procps", "python3", "python3-jinja2", "python3-jsonschema", "python3-yaml", "rpm",
-    "selinux-utils", "sudo", "systemd", "systemd-sysv", "tzdata", "xz-utils",
+    "less", "openssl", "policycoreutils", "procps", "python3", "python3-jinja2", "python3-jsonschema", "python3-yaml",
+    "rpm", "selinux-utils", "sudo", "systemd", "systemd-sysv", "tzdata", "xz-utils",
 )
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/lintian/*", "/usr/share/locale/*", "/usr/share/man/*")
 # GenericCloud's own: 8 GiB, one partition from the first MiB on.
@@ -38,15 +38,16 @@ PASSWD = (
 )
 GROUPS = {
     "root": 0, "bin": 1, "daemon": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mem": 8, "kmem": 9,
-    "wheel": 10, "cdrom": 11, "mail": 12, "man": 15, "dialout": 18, "floppy": 19, "games": 20, "tape": 33, "utmp": 22, "video": 39,
-    "ftp": 50, "lock": 54, "audio": 63, "nobody": 99, "users": 100, "utempter": 35, "input": 999, "dbus": 81,
-    "systemd-network": 192,
+    "wheel": 10, "cdrom": 11, "mail": 12, "man": 15, "dialout": 18, "floppy": 19, "games": 20, "tape": 33, "utmp": 22,
+    "video": 39, "ftp": 50, "lock": 54, "audio": 63, "nobody": 99, "users": 100, "utempter": 35, "input": 999,
+    "dbus": 81, "systemd-network": 192,
 }
 
 
 def bootstrap(target: Path) -> None:
     """Make a tar archive of a Debian tree, with the build host's own package sources."""
     found = apt.sources(SUITES, "main", None)
+    # Beside it, not in it: proxies of the build host are nobody's business.
     conf = target.with_suffix(".apt.conf")
     conf.write_text("\n".join(found.conf) + "\n", encoding="utf-8")
     process.run(
@@ -56,6 +57,7 @@ def bootstrap(target: Path) -> None:
         what="bootstrap the stand-in's Debian tree", timeout=600,
         stdin="".join(f"{archive.line}\n" for archive in found.archives).encode(),
     )
+    conf.unlink()
 
 
 def make_image(target: Path, debian: Path, rpms: Sequence[Path], authority: Path, work: Path) -> None:

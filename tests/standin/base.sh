@@ -20,7 +20,7 @@ in_tree() {
 
 # 1. Take away what is Debian's: package manager, init scripts, accounts.
 rm -rf var/lib/dpkg var/lib/apt var/cache/apt etc/apt etc/dpkg etc/debian_version etc/init.d etc/rc?.d etc/default \
-    etc/systemd/system/* etc/ssl/certs usr/lib/apt usr/lib/dpkg usr/share/doc usr/share/lintian var/log/*.log var/log/apt
+    etc/systemd/system/* etc/selinux etc/ssl/certs usr/lib/apt usr/lib/dpkg usr/share/doc usr/share/lintian var/log/*.log var/log/apt
 rm -f usr/bin/dpkg* usr/bin/apt* usr/sbin/update-rc.d usr/sbin/invoke-rc.d usr/sbin/service usr/sbin/dpkg* \
     usr/bin/deb-* usr/sbin/deb* usr/bin/update-alternatives usr/sbin/adduser usr/sbin/deluser usr/sbin/addgroup \
     usr/sbin/delgroup usr/bin/py3* usr/bin/rpmbuild usr/bin/rpmsign usr/bin/rpmspec
@@ -91,6 +91,12 @@ for kind in rsa ecdsa ed25519; do
     echo "stand-in: public $kind" > "etc/ssh/ssh_host_${kind}_key.pub"
     chmod 0600 "etc/ssh/ssh_host_${kind}_key"
 done
+for name in vmlinuz initramfs; do
+    echo "stand-in: rescue" > "boot/$name-0-rescue-4a1d2c3b5e6f708192a3b4c5d6e7f809"
+done
+mkdir -p etc/pki/tls/private
+echo "stand-in: private" > etc/pki/tls/private/localhost.key
+chmod 0600 etc/pki/tls/private/localhost.key
 head -c 512 /dev/urandom > var/lib/systemd/random-seed
 head -c 32 /dev/urandom > var/lib/random-seed
 echo 4a1d2c3b5e6f708192a3b4c5d6e7f809 > etc/machine-id

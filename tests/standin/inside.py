@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailimg import process
-from standin import packages
+from standin import StandIn, packages
 from standin.server import Server
 
 HERE = Path(__file__).resolve().parent
@@ -56,7 +56,9 @@ def unpack(image: Path, raw: Path) -> Tree:
     return Tree(raw, partition["start"] * table["sectorsize"])
 
 
-def repositories(server: Server, mirrors: Iterable[str] = ("one",), names: Iterable[str] = packages.REPOSITORIES) -> str:
+def repositories(
+    server: Server, mirrors: Iterable[str] = ("one",), names: Iterable[str] = packages.REPOSITORIES
+) -> str:
     """A repository file of yum for a running server: each repository with a URL on each mirror, in order."""
     files = {"centos": "RPM-GPG-KEY-CentOS-7", "epel": "RPM-GPG-KEY-EPEL-7", "sogo": "RPM-GPG-KEY-SOGo"}
     return "\n".join(
@@ -65,3 +67,15 @@ def repositories(server: Server, mirrors: Iterable[str] = ("one",), names: Itera
         f"gpgkey=file:///etc/pki/rpm-gpg/{files[packages.SIGNER[name]]}\n"
         for name in names
     )
+
+
+def files(stand_in: StandIn, repositories_text: str) -> dict[str, str]:
+    """Files for `Tree.run`: a repository file in the place of those that the image brings, and the keys it names."""
+    public = {name: key.public.read_text(encoding="ascii") for name, key in stand_in.keys.items()}
+    return {
+        "/etc/yum.repos.d/CentOS-Base.repo": "",
+        "/etc/yum.repos.d/CentOS-Vault.repo": "",
+        "/etc/yum.repos.d/test.repo": repositories_text,
+        "/etc/pki/rpm-gpg/RPM-GPG-KEY-EPEL-7": public["epel"],
+        "/etc/pki/rpm-gpg/RPM-GPG-KEY-SOGo": public["sogo"],
+    }

@@ -13,6 +13,8 @@ mkdir "$work/image" "$work/upper" "$work/scratch" "$work/tree"
 mount -t xfs -o "ro,loop,norecovery,nouuid,offset=$offset" "$raw" "$work/image"
 mount -t overlay -o "lowerdir=$work/image,upperdir=$work/upper,workdir=$work/scratch" overlay "$work/tree"
 cp -a --no-preserve=ownership "$files/." "$work/tree/"
+# As diskimage-builder does it.
+cp --remove-destination -L /etc/resolv.conf "$work/tree/etc/resolv.conf"
 mount --bind /dev "$work/tree/dev"
 mount -t proc proc "$work/tree/proc"
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 SYSTEMD_OFFLINE=1 chroot "$work/tree" "$@"

@@ -117,9 +117,14 @@ def entries(package: Package, keys: Mapping[str, bytes]) -> Iterator[Entry]:
         if "\n" not in told and program.startswith(("/usr/sbin/", "/usr/libexec/")) and program not in started:
             started.add(program)
             yield Entry(program, "file", PROGRAM.encode(), "0755")
-    for name in facts.get("modules", []):
-        path = f"/lib/modules/{package.version_release}.x86_64/kernel/{name}.ko.xz"
-        yield Entry(f"/usr{path}", "file", b"stand-in\n", "0644")
+    modules = f"/usr/lib/modules/{package.version_release}.x86_64"
+    paths = [f"{modules}/kernel/{name}.ko.xz" for name in facts.get("modules", [])]
+    # The folders are the package's own too: they go with it.
+    for folder in sorted({str(parent) for path in paths for parent in Path(path).parents}):
+        if folder.startswith(modules):
+            yield Entry(folder, "dir", None, "0755")
+    for path in paths:
+        yield Entry(path, "file", b"stand-in\n", "0644")
     for name in facts.get("puts", []):
         yield Entry(f"{SITE}/{name}", "link", f"{MODULES}/{name}".encode(), "0777")
 
@@ -185,7 +190,9 @@ def spec(package: Package, keys: Mapping[str, bytes], tree: Path) -> str:
         "pre": [*made, facts.get("pre", "")],
         "post": [facts.get("post", ""), *(f"systemctl preset {name}" for name in units if "@." not in name)],
         "posttrans": [facts.get("posttrans", "")],
-        "preun": [facts.get("preun", "")],
+        # As systemd_preun: when the package goes, not when a newer one comes.
+        "preun": [facts.get("preun", ""),
+                  *(f'if [ "$1" = 0 ]; then systemctl disable {name}; fi' for name in units if "@." not in name)],
     }
     for name, words in scripts.items():
         text = "\n".join(word.rstrip("\n") for word in words if word)

@@ -73,7 +73,7 @@ class Server:
 
     Attributes:
         ca: certificate of the authority that signed its own.
-        requests: what was asked: scheme, path, status; `tls` with the reason for a client that refused the certificate.
+        requests: what was asked: scheme, path, status; or `tls` and why for a client that broke off the handshake.
     """
 
     port: int
@@ -118,15 +118,15 @@ class Listener(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection."""
         request.settimeout(SILENCE_SECONDS)
-        with suppress(ConnectionError, TimeoutError):
-            if self.context is None:
-                super().finish_request(request, client_address)
-                return
+        if self.context is not None:
             try:
-                with self.context.wrap_socket(request, server_side=True) as secured:
-                    super().finish_request(secured, client_address)
-            except ssl.SSLError as error:
-                self.state.requests.append(("tls", "", error.reason or str(error)))
+                request = self.context.wrap_socket(request, server_side=True)
+            except OSError as error:
+                # It does not trust us, and says so or just leaves.
+                self.state.requests.append(("tls", "", str(error)))
+                return
+        with request, suppress(OSError):
+            super().finish_request(request, client_address)
 
 
 @dataclass

@@ -125,8 +125,11 @@ class Session:
             TransientError: no answer, 408, 429, or a server error.
             StepError: refused, or an answer that trying again would not change.
         """
-        from keystoneauth1 import exceptions
-
+        try:
+            from keystoneauth1 import exceptions
+        except ImportError as error:
+            raise StepError("{}: this image has no {}".format(what, error.name),
+                            "Build it anew; the element mailimg-agent-deps brings the agent's libraries.") from error
         try:
             self._open()
             url = self._endpoint(service, what) + _filled(path, names) + query
