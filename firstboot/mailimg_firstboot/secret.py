@@ -74,7 +74,7 @@ def resolve(site: Dict[str, Any], read_file: Callable[[str], bytes]) -> Resolved
         DocumentError: a file cannot be read or does not hold exactly one line of text; all such problems at once.
     """
     full = copy.deepcopy(site)
-    found, warnings = [], []
+    found = []
     root = schema.load("site.schema.json")
     for path, form in _references(site, root):
         holder: Any = full
@@ -88,24 +88,39 @@ def resolve(site: Dict[str, Any], read_file: Callable[[str], bytes]) -> Resolved
             found.append("site: {}: cannot read {}: {}".format(at, rest, error.strerror or error))
         except ValueError as error:
             found.append("site: {}: {}: {}".format(at, rest, error))
-        if kind == "literal":
-            warnings.append("site: {}: the secret stands literally in the metadata, which every process of the "
-                            "instance can read; prefer file:/path".format(at))
     if found:
         raise DocumentError(found, "Put the file there before the agent runs (cloud-init write_files), "
                                    "or change the reference.")
-    return Resolved(full, warnings)
+    return Resolved(full, literals(site))
 
 
-def mask(site: Dict[str, Any]) -> Dict[str, Any]:
-    """The same document with `MASK` behind every reference: to show what would be rendered without any secret."""
+def literals(site: Dict[str, Any]) -> List[str]:
+    """A warning for each secret that stands in a document itself."""
+    found = []
+    for path, _ in _references(site, schema.load("site.schema.json")):
+        value: Any = site
+        for part in path:
+            value = value[part]
+        if value.startswith("literal:"):
+            found.append("site: {}: the secret stands literally in the metadata, which every process of the instance "
+                         "can read; prefer file:/path".format(schema.where(path)))
+    return found
+
+
+def mask(site: Dict[str, Any], literal: bool = False) -> Dict[str, Any]:
+    """The same document with `MASK` behind every reference: to show what would be rendered without any secret.
+
+    Args:
+        literal: keep the values that stand in the document itself: to check them, not to show them.
+    """
     full = copy.deepcopy(site)
     root = schema.load("site.schema.json")
     for path, _ in _references(site, root):
         holder: Any = full
         for part in path[:-1]:
             holder = holder[part]
-        holder[path[-1]] = Secret(MASK)
+        kind, _, rest = holder[path[-1]].partition(":")
+        holder[path[-1]] = Secret(rest if literal and kind == "literal" else MASK)
     return full
 
 

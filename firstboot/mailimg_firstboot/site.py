@@ -15,7 +15,7 @@ from mailimg_firstboot import schema
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
 
-HINT = "Correct the document; `mailimg-firstboot render --site FILE` makes the same check without the cloud."
+HINT = "Correct the document; `mailimg site validate FILE --role ROLE` makes the same check before the boot."
 
 # A server network wider than this is a mistake that would open the relay to strangers.
 WIDEST = {4: 8, 6: 16}
