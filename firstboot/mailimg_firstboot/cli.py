@@ -181,20 +181,44 @@ def render(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def validate(arguments: argparse.Namespace) -> int:
+    """Check a site document for instances of a role."""
+    from mailimg_firstboot import engine, validation
+
+    host = Host()
+    role = engine.read_role(host, engine.Options(arguments.role_file, arguments.templates))
+    content = host.read(arguments.file)
+    if content is None:
+        raise DocumentError(["{}: missing".format(arguments.file)])
+    found = validation.validate(role, content, Path(arguments.file).name, arguments.templates)
+    if arguments.json:
+        _say(json.dumps(found.document(), indent=1))
+        return DocumentError.exit_code if found.problems else 0
+    for one in found.warnings:
+        _complain("warning: " + one)
+    if found.problems:
+        raise DocumentError(found.problems, found.hint)
+    _say("right for {} on {}".format(role.role, role.distro))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mailimg-firstboot", description=HELP, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
 
+    def image(one: argparse.ArgumentParser) -> None:
+        one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
+                         help="what the image is (default: %(default)s)")
+        one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
+                         help="the role's templates (default: %(default)s)")
+
     def command(run: Any, name: str, words: str, patience: Optional[float] = None) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         one.set_defaults(run=run)
         if patience is not None:
-            one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
-                             help="what the image is (default: %(default)s)")
-            one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
-                             help="the role's templates (default: %(default)s)")
+            image(one)
             one.add_argument("--deadline", type=float, metavar="SECONDS", default=patience,
                              help="how long a silent metadata service is asked again (default: %(default)g)")
             one.add_argument("--metadata-url", metavar="URL", default="http://169.254.169.254/openstack/latest/",
@@ -216,6 +240,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--hostname", metavar="NAME", help="host name of the node (default: the instance's, or ROLE-1)")
     one.add_argument("--instance", metavar="UUID", help="id of the instance")
     one.add_argument("--output", type=_path, metavar="DIR", help="write the files below DIR, with their secrets")
+    one = command(validate, "validate", "check a site document, or user data that holds one, without its secrets")
+    image(one)
+    one.add_argument("file", type=_path, metavar="FILE", help="YAML, or user data (MIME, gzip)")
+    one.add_argument("--json", action="store_true", help="print what was found as JSON")
     return parser
 
 

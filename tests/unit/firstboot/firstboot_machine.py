@@ -36,7 +36,7 @@ SITE: Dict[str, Any] = {
         "bind_password": "literal:" + PASSWORD,
         "ca": "system",
     },
-    "delivery": {"host": "delivery.cloud.example.org"},
+    "vips": {"delivery": {"host": "delivery.cloud.example.org"}},
     "time": {"servers": ["ntp1.example.org"]},
 }
 
@@ -46,7 +46,7 @@ ROLE: Dict[str, Any] = {
     "distro": "debian-12",
     "identity": "0" * 64,
     "version": "0.1.0",
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery"],
     "parameters": {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },

@@ -16,7 +16,7 @@ MARIADB_UNIT = "mariadb.service"
 
 # What a role with a database and a volume has more than the role of the other tests.
 STORE: Dict[str, Any] = {
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery", "volume"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery", "volume"],
     "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
     "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
     "facts__mariadb": {"client": "/usr/bin/mariadb", "socket": "/run/mysqld/mysqld.sock"},
