@@ -12,9 +12,10 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mailimg_firstboot.disks import Disks
+from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
@@ -63,6 +64,7 @@ class Host:
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
         self.disks = Disks(self.path, self.run)
+        self.domain = Domain(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
@@ -200,7 +202,10 @@ class Host:
         finally:
             os.close(handle)
 
-    def run(self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True) -> Completed:
+    def run(
+        self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True, stdin: Optional[bytes] = None,
+        env: Optional[Mapping[str, str]] = None,
+    ) -> Completed:
         """Run a program to its end.
 
         Args:
@@ -208,18 +213,21 @@ class Host:
             what: what this does; begins the error message.
             timeout: seconds after which the program and its group are killed.
             check: a status other than 0 is an error.
+            stdin: what it reads; the way for secrets.
+            env: added to `PROGRAM_ENV`; no secrets, root's processes show their environment to root.
 
         Raises:
             StepError: it cannot be started, timed out, or (with `check`) failed.
         """
         try:
-            process = subprocess.Popen(list(argv), env=PROGRAM_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, start_new_session=True, cwd="/")
+            process = subprocess.Popen(list(argv), env=dict(PROGRAM_ENV, **(env or {})),
+                                       stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd="/")
         except OSError as error:
             raise StepError("{}: cannot start {}: {}".format(what, argv[0], error.strerror)) from error
         with process:
             try:
-                out, err = process.communicate(timeout=timeout)
+                out, err = process.communicate(stdin, timeout=timeout)
             except subprocess.TimeoutExpired:
                 _kill_group(process)
                 raise StepError("{}: no end after {:g} s: {}".format(what, timeout, _shown(argv))) from None
