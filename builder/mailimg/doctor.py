@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI
+from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI, DOMAIN
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,22 @@ TEST_TOOLS = (
     Tool("shellcheck", "shellcheck", "test"),
     # `verify --firmware uefi` is an option; the tests take it.
     Tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "test"),
+    # A domain controller, and what a node of it has: the tests boot this host's own root directory as one.
+    *(Tool(program, package, "test") for program, package in DOMAIN.items()),
+    Tool("/usr/share/doc/samba-ad-dc", "samba-ad-dc", "test"),
+    Tool("/usr/share/samba/setup/ad-schema", "samba-ad-provision", "test"),
+    Tool("adcli", "adcli", "test"),
+    Tool("kinit", "krb5-user", "test"),
+    Tool("ldapsearch", "ldap-utils", "test"),
+    Tool("sssd", "sssd-ad", "test"),
+    Tool("/usr/share/doc/libnss-sss", "libnss-sss", "test"),
+    Tool("/usr/share/doc/libsasl2-modules-gssapi-mit", "libsasl2-modules-gssapi-mit", "test"),
+    Tool("/usr/lib/python3/dist-packages/jinja2", "python3-jinja2", "test"),
+    Tool("/usr/lib/python3/dist-packages/jsonschema", "python3-jsonschema", "test"),
+    Tool("/usr/lib/python3/dist-packages/yaml", "python3-yaml", "test"),
+    Tool("/usr/share/doc/libfaketime", "libfaketime", "test"),
+    Tool("systemd-nspawn", "systemd-container", "test"),
+    Tool("dbus-daemon", "dbus", "test"),
 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot.errors import FirstbootError, StepError, TransientError
-from mailimg_firstboot.ldapclient import ALREADY_EXISTS, INSUFFICIENT_ACCESS, LDAP, NO_SUCH_OBJECT, Refused
+from mailimg_firstboot.ldapclient import ALREADY_EXISTS, INSUFFICIENT_ACCESS, LDAP, NO_SUCH_OBJECT, RefusedError
 from mailimg_firstboot.membership import Membership, marked
 
 KEYTAB = "/etc/krb5.keytab"
@@ -200,7 +200,7 @@ class Session:
             parent = me.ou or self._folder(me)
             self._ldap.add("CN={},{}".format(me.computer, parent), objectClass="computer", sAMAccountName=me.account,
                            userAccountControl=NEW_COMPUTER, description=me.mark)
-        except Refused as error:
+        except RefusedError as error:
             hints = {
                 NO_SUCH_OBJECT: "Make the OU, or correct join.ou.",
                 INSUFFICIENT_ACCESS: "Delegate to {} the right to create computer objects there.".format(me.user),
@@ -219,13 +219,17 @@ class Session:
         Raises:
             StepError: it may not.
         """
-        self._ldap.replace(account.dn, "info", me.mark)
+        try:
+            self._ldap.replace(account.dn, "info", me.mark)
+        except RefusedError as error:
+            hint = "Let computers write `info` on themselves, or end the account's description with `instance {}`."
+            raise StepError(error.message, hint.format(me.instance)) from error
 
     def delete(self, account: Account) -> bool:
         """Delete a computer account; False when the login may not. One that has gone is deleted."""
         try:
             self._ldap.delete(account.dn)
-        except Refused as error:
+        except RefusedError as error:
             if error.code == INSUFFICIENT_ACCESS:
                 return False
             raise
@@ -259,7 +263,8 @@ class Session:
 
 def kerberos_error(what: str, words: str) -> FirstbootError:
     """What a failed program's words mean."""
-    said = "; ".join(line.strip() for line in words.splitlines() if line.strip() and not line.startswith("Password for"))
+    lines = [line.strip() for line in words.splitlines()]
+    said = "; ".join(line for line in lines if line and not line.startswith("Password for"))
     kind = next((kind for pattern, kind in KERBEROS if re.search(pattern, words)), "")
     message = "{}: {}".format(what, said)
     if kind == SILENT:

@@ -213,8 +213,8 @@ class Host:
             what: what this does; begins the error message.
             timeout: seconds after which the program and its group are killed.
             check: a status other than 0 is an error.
-            stdin: what it reads; the way for secrets.
-            env: added to `PROGRAM_ENV`; no secrets, root's processes show their environment to root.
+            stdin: what it reads; secrets go this way.
+            env: added to `PROGRAM_ENV`; no secrets.
 
         Raises:
             StepError: it cannot be started, timed out, or (with `check`) failed.

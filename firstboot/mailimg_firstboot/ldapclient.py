@@ -24,7 +24,7 @@ PASSING = {51, 52, 255}
 Entry = Dict[str, List[str]]
 
 
-class Refused(StepError):
+class RefusedError(StepError):
     """The directory answered with an LDAP result code other than success."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -59,7 +59,7 @@ class LDAP:
         """Make an entry.
 
         Raises:
-            Refused: it is there already, or the account may not.
+            RefusedError: it is there already, or the account may not.
         """
         lines = [_line("dn", dn), "changetype: add"] + [_line(name, value) for name, value in attributes.items()]
         self._change(lines, "make " + dn)
@@ -68,7 +68,7 @@ class LDAP:
         """Give an attribute one value.
 
         Raises:
-            Refused: the account may not.
+            RefusedError: the account may not.
         """
         self._change([_line("dn", dn), "changetype: modify", "replace: " + attribute, _line(attribute, value)],
                      "change " + dn)
@@ -77,11 +77,11 @@ class LDAP:
         """Delete an entry; nothing happens when there is none.
 
         Raises:
-            Refused: the account may not.
+            RefusedError: the account may not.
         """
         try:
             self._change([_line("dn", dn), "changetype: delete"], "delete " + dn)
-        except Refused as error:
+        except RefusedError as error:
             if error.code != NO_SUCH_OBJECT:
                 raise
 
@@ -99,7 +99,7 @@ class LDAP:
         message = "{}: {}".format(what, words[-300:])
         if done.status in PASSING or "Cannot contact any KDC" in words:
             raise TransientError(message)
-        raise Refused(done.status, message)
+        raise RefusedError(done.status, message)
 
 
 def entries(ldif: str) -> List[Entry]:

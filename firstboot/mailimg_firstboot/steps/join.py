@@ -181,10 +181,10 @@ def _delete(host: Host, work: Work, me: Membership, server: str) -> None:
 
 def _collision(me: Membership, account: Account) -> StepError:
     whose = "instance {}".format(account.instance) if account.instance else "no instance that it names"
+    hint = "It is not taken over. If nothing uses it any more, delete it: `adcli delete-computer --domain={} {}`."
     return StepError(
         "the computer account {} ({}) belongs to {}, not to {}".format(me.computer, account.dn, whose, me.instance),
-        "If nothing uses it any more, delete it (`adcli delete-computer --domain={} {}`); it is never taken over.".format(
-            me.domain, me.computer))
+        hint.format(me.domain, me.computer))
 
 
 def _explained(error: LoginError, me: Membership, preset: bool) -> Exception:
