@@ -25,9 +25,13 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
     "nspawn": {**COMMON, "systemd-nspawn": "systemd-container"},
 }
 
-# Programs of a domain controller (`mailimg.verify.domain`); it also needs the packages samba-ad-dc and samba-ad-provision,
-# which bring no program.
-DOMAIN: Mapping[str, str] = {"samba": "samba", "samba-tool": "samba-common-bin", "ldbadd": "ldb-tools"}
+# Programs of a domain controller (`mailimg.verify.domain`).
+DOMAIN: Mapping[str, str] = {
+    "samba": "samba",
+    "samba-tool": "samba-common-bin",
+    "ldbadd": "ldb-tools",
+    "winbindd": "winbind",
+}
 
 # Programs that `mailimg.disk` starts; the modules of GRUB are looked up when they are needed.
 DISK: Mapping[str, str] = {
