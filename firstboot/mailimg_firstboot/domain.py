@@ -78,6 +78,7 @@ class Domain:
     def __init__(self, path: Callable[[str], Path], run: Callable[..., Any]) -> None:
         self._path = path
         self._run = run
+        self._chosen: Optional[str] = None
 
     def controller(self, me: Membership) -> str:
         """Name of a domain controller that answers, and whose time is ours.
@@ -92,6 +93,7 @@ class Domain:
                 root = LDAP(self._run, server).root()
             except TransientError as error:
                 silent.append(error.message)
+                self._chosen = None
                 continue
             base = root.get("defaultnamingcontext", [""])[0]
             if base.lower() != me.base.lower():
@@ -103,7 +105,9 @@ class Domain:
                              "Is it up, and do the security groups let TCP and UDP 53, 88, 389 and 464 through to it?")
 
     def _by_dns(self, me: Membership) -> str:
-        """The controller that adcli chooses: DNS SRV, then the nearest that answers a ping."""
+        """The controller that adcli chooses: DNS SRV, then the nearest that answers a ping; kept while it answers."""
+        if self._chosen is not None:
+            return self._chosen
         argv = ["adcli", "info", "--domain=" + me.domain]
         done = self._run(argv, "look for a controller of " + me.domain, ADCLI_TIMEOUT, check=False)
         found = re.search(r"^domain-controller = (\S+)$", done.out.decode("utf-8", "replace"), re.MULTILINE)
@@ -112,7 +116,8 @@ class Domain:
                 "no domain controller of {} found: {}".format(me.domain, done.err[-200:] or "no answer"),
                 "DNS of the instance must know _ldap._tcp.dc._msdcs.{} (SRV), or the site document name "
                 "join.servers.".format(me.domain))
-        return found.group(1)
+        self._chosen = found.group(1)
+        return self._chosen
 
     @staticmethod
     def _compare_clocks(server: str, theirs: str) -> None:
