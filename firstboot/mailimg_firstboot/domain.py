@@ -30,7 +30,7 @@ ADCLI_TIMEOUT = 120.0
 # 1.2.840.113556.1.4.8: a workstation's account (0x1000) that needs no password yet (0x20).
 NEW_COMPUTER = str(0x1000 | 0x20)
 
-# RFC-less name of Active Directory for the folder that new computers go to ([MS-ADTS] 6.1.1.4, wellKnownObjects).
+# Active Directory's name for the folder that new computers go to ([MS-ADTS] 6.1.1.4, well-known objects).
 COMPUTERS = "<WKGUID=aa312825768811d1aded00c04fd8d5cd,{}>"
 
 # What MIT Kerberos says, in kinit and in adcli alike, and what it means; EL7's has no apostrophe in "Client's".
@@ -46,14 +46,15 @@ KERBEROS = (
     ("no suitable keys|[Kk]ey table file .* not found", NO_KEY),
 )
 
-# Exit status of adcli where its words are none of the above (adcli 0.8 and 0.9; adcli.h, `adcli_result`).
+# Exit status of adcli (0.8 and 0.9), for where its words are none of the above: what it means, and what to do.
 ADCLI = {
-    1: "it could not find the domain or take its options",
-    2: "an error inside of adcli",
-    3: "the directory refused or did not answer",
-    4: "it failed",
-    5: "the request does not fit this machine or the account",
-    6: "the account that joins may not do this",
+    1: ("adcli found no domain", ""),
+    2: ("adcli itself is at fault, or does not know an option", "Does this image have adcli 0.8 or later?"),
+    3: ("the directory refused it", ""),
+    5: ("the account is not as adcli wants it", ""),
+    6: ("the joining account may not do this",
+        "Whoever joins must have made the computer account, or be allowed to reset its password and to write its "
+        "account restrictions, DNS host name and service principals."),
 }
 
 
@@ -127,7 +128,7 @@ class Domain:
         ahead = time.time() - calendar.timegm(time.strptime(match.group(1), "%Y%m%d%H%M%S"))
         if abs(ahead) > SKEW:
             raise TransientError(
-                "the clock is {:.0f} s {} that of {}; Kerberos allows {} s".format(
+                "the clock is {:.0f} s {} {}'s; Kerberos allows {} s".format(
                     abs(ahead), "ahead of" if ahead > 0 else "behind", server, SKEW),
                 "Name time servers (time.servers), for instance the domain controllers, in the site document.")
 
@@ -262,11 +263,11 @@ class Session:
                          stdin=None if one_time_password is None else one_time_password.encode("utf-8"))
         if done.status == 0:
             return
-        meaning = ADCLI.get(done.status, "exit status {}".format(done.status))
-        raise kerberos_error(what, "{} ({})".format(done.err[-300:], meaning))
+        meaning, hint = ADCLI.get(done.status, ("adcli ended with status {}".format(done.status), ""))
+        raise kerberos_error(what, "{} ({})".format(done.err[-300:], meaning), hint)
 
 
-def kerberos_error(what: str, words: str) -> FirstbootError:
+def kerberos_error(what: str, words: str, hint: str = "") -> FirstbootError:
     """What a failed program's words mean."""
     lines = [line.strip() for line in words.splitlines()]
     said = "; ".join(line for line in lines if line and not line.startswith("Password for"))
@@ -276,12 +277,12 @@ def kerberos_error(what: str, words: str) -> FirstbootError:
         return TransientError(message)
     if kind == SKEWED:
         return TransientError(message, "Name time servers (time.servers) in the site document.")
-    return LoginError(kind, message)
+    return LoginError(kind, message, hint)
 
 
 def hints(me: Membership) -> Tuple[Dict[str, str], Dict[str, str]]:
     """What to do next by kind of a refused login: of the joining account, and of a preset computer account."""
-    again = "preset it again (`adcli reset-computer`, then `adcli preset-computer`) and give the new password"
+    again = "delete and preset the account (`adcli delete-computer`, `adcli preset-computer`) and give the new password"
     return {
         WRONG: "Correct join.password; each further try counts towards the lock-out of {}.".format(me.user),
         UNKNOWN: "There is no account {} in {}: correct join.user.".format(me.user, me.realm),

@@ -16,12 +16,12 @@ import time
 
 sys.path.insert(0, "/usr/lib/mailimg")
 
-from mailimg_firstboot import engine  # noqa: E402
-from mailimg_firstboot.errors import FirstbootError  # noqa: E402
-from mailimg_firstboot.host import Host  # noqa: E402
-from mailimg_firstboot.report import Report  # noqa: E402
-from mailimg_firstboot.steps import join  # noqa: E402
-from mailimg_firstboot.waiting import Clock  # noqa: E402
+from mailimg_firstboot import engine
+from mailimg_firstboot.errors import FirstbootError
+from mailimg_firstboot.host import Host
+from mailimg_firstboot.report import Report
+from mailimg_firstboot.steps import join
+from mailimg_firstboot.waiting import Clock
 
 
 def main():

@@ -57,6 +57,8 @@ class World:
 
     def restart_node(self) -> None:
         """Boot the node again, from the disk it had."""
+        # Its end of the cable went with the container.
+        process.run(["ip", "link", "delete", network.PORT], what="unplug", check=False)
         process.run(["ip", "link", "add", network.PORT, "type", "veth", "peer", "name", network.INSIDE], what="plug in")
         process.run(["ip", "link", "set", network.PORT, "master", network.BRIDGE, "up"], what="plug in")
         self.node.start()
@@ -102,6 +104,11 @@ class World:
         login = ["--domain=" + at.AD_DOMAIN, "--domain-controller=" + at.DC_NAME, "--login-user=Administrator"]
         process.run(["adcli", words[0], *login, "--stdin-password", *words[1:]], what="adcli", timeout=60,
                     stdin=self.dc.admin_password.encode())
+
+    def try_adcli(self, stdin: str, *words: str) -> list[Any]:
+        """Exit status and words of adcli, on the controller's side of the bridge."""
+        done = process.run(["adcli", *words], what="adcli", check=False, stdin=stdin.encode(), timeout=60)
+        return [done.returncode, done.stderr.strip()]
 
     @contextmanager
     def watched(self, *secrets: str) -> Iterator[dict[str, Any]]:

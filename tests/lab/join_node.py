@@ -7,7 +7,6 @@ host's, which has them as an image has. Runs in namespaces of its own, on the br
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -155,5 +154,3 @@ class Node:
         if self.process is not None:
             process.kill_group(self.process, grace=0.1)
             self.process = None
-        # The interface falls back to this namespace when the last process of the container's has gone.
-        os.sync()

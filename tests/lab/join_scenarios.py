@@ -90,6 +90,14 @@ def collision(world: World) -> dict[str, Any]:
         told[whose] = {"name": name, "join": world.node.agent("apply"), "leave": world.node.agent("leave"),
                        "untouched": world.account(name) == before}
         world.dc.tool("computer", "delete", name)
+    # Ours by its mark, but somebody else made it: the joining account has no rights to it.
+    uuid = world.instance()
+    name = computer(ROLE, uuid)
+    world.dc.tool("computer", "create", name, f"--computerou=OU=servers,{at.AD_BASE_DN}",
+                  f"--description=mailimg smtp-in, instance {uuid}")
+    world.by_user(uuid)
+    told["not its maker"] = {"join": world.node.agent("apply"), "leave": world.node.agent("leave"), "name": name}
+    world.dc.tool("computer", "delete", name)
     # A disk that was another's: its key stays unused, its account stays.
     first = world.instance()
     world.by_user(first)
@@ -122,7 +130,6 @@ def preset(world: World) -> dict[str, Any]:
     world.node.forget()
     told["used"] = world.node.agent("apply")
     # As the hint says.
-    world.adcli("reset-computer", fqdn)
     world.adcli("delete-computer", fqdn)
     world.adcli("preset-computer", f"--domain-ou={OU_PRESET}", f"--one-time-password={ONCE}", fqdn)
     told["preset again"] = world.node.agent("apply")
@@ -149,21 +156,22 @@ def preset(world: World) -> dict[str, Any]:
 
 
 def clocks(world: World) -> dict[str, Any]:
-    """The node's clock is wrong."""
+    """The node's clock is wrong, or the controller's."""
     told: dict[str, Any] = {}
     world.by_user(world.instance())
-    for words, seconds in (("ahead", 3600), ("behind", -3600)):
+    for words, seconds in (("ahead", 3600), ("behind", -3600), ("near enough", 200)):
         world.node.skew(seconds)
         told[words] = world.node.agent("apply", "--patience", "1")
-    # A time server sets it while the agent waits.
-    mend = threading.Timer(3, world.node.skew, [0])
+    world.node.skew(0)
+    told["leave"] = world.node.agent("leave")
+    # libfaketime looks at its file again within 10 s: as if a time server had set the clock while the agent waits.
+    world.node.skew(3600)
+    mend = threading.Timer(3, lambda: world.node.write("/etc/faketimerc", "+0s\n"))
     mend.start()
     told["set meanwhile"] = world.node.agent("apply")
     mend.join()
-    world.node.skew(200)
-    told["near enough"] = world.node.agent("apply")
     world.node.skew(0)
-    told["leave"] = world.node.agent("leave")
+    told["leave again"] = world.node.agent("leave")
     return told
 
 
@@ -195,28 +203,55 @@ def controllers(world: World) -> dict[str, Any]:
 
 
 def killed(world: World) -> dict[str, Any]:
-    """SIGKILL after each program of a join and of a leave; then once more, undisturbed."""
-    told: dict[str, Any] = {"joins": [], "leaves": []}
+    """SIGKILL after each program that changes something, of a join and of a leave; then once more, undisturbed."""
+    told: dict[str, Any] = {"joins": {}, "leaves": {}}
     uuid = world.instance()
     name = computer(ROLE, uuid)
     world.by_user(uuid)
-    told["whole"] = world.node.agent("apply")
-    leaving = world.node.agent("leave")
-    told["whole leave"] = leaving
-    for number in range(1, len(told["whole"]["programs"]) + 1):
+    joining, leaving = world.node.agent("apply"), world.node.agent("leave")
+    for number, program in changing(joining["programs"]):
         world.node.forget()
-        first = world.node.agent("apply", "--kill", str(number))
-        second = world.node.agent("apply")
-        told["joins"].append([first["status"], second["status"], second["message"], world.account(name).get("description"),
-                              world.node.agent("check")["found"]])
+        first, second = world.node.agent("apply", "--kill", str(number)), world.node.agent("apply")
+        told["joins"][f"{number} {program}"] = {
+            "first": first["status"], "second": [second["status"], second["message"]],
+            "account": world.account(name).get("description"), "check": world.node.agent("check")["found"]}
         world.node.agent("leave")
-    for number in range(1, len(leaving["programs"]) + 1):
+    for number, program in changing(leaving["programs"]):
         world.node.agent("apply")
-        first = world.node.agent("leave", "--kill", str(number))
-        second = world.node.agent("leave")
-        told["leaves"].append([first["status"], second["status"], second["message"], world.account(name),
-                               world.node.path("/etc/krb5.keytab").exists()])
+        first, second = world.node.agent("leave", "--kill", str(number)), world.node.agent("leave")
+        told["leaves"][f"{number} {program}"] = {
+            "first": first["status"], "second": [second["status"], second["message"]], "account": world.account(name),
+            "keytab": world.node.path("/etc/krb5.keytab").exists(),
+            "tickets": world.node.path("/run/mailimg/krb5cc").exists()}
+    told["uuid"] = uuid
     told["computers"] = world.computers()
+    return told
+
+
+def changing(programs: list[str]) -> list[tuple[int, str]]:
+    """Those that change machine or directory, with numbers; a kill after a look is one after the change before."""
+    changes = ("kinit", "ldapmodify", "adcli join", "systemctl re", "systemctl st")
+    return [(number, program) for number, program in enumerate(programs, 1) if program.startswith(changes)]
+
+
+def codes(world: World) -> dict[str, Any]:
+    """adcli's exit status and words for what can go wrong."""
+    words = f"--domain={at.AD_DOMAIN}", f"--domain-controller={at.DC_NAME}"
+    once = [*words, "--login-type=computer", "--stdin-password", "--host-keytab=/tmp/none.keytab"]
+    fqdn = f"codes.{at.AD_DOMAIN}"
+    world.adcli("preset-computer", f"--domain-ou={OU_PRESET}", f"--one-time-password={ONCE}", fqdn)
+    preset = [*words, "--login-user=Administrator", "--stdin-password", f"--domain-ou={OU_PRESET}",
+              f"--one-time-password={ONCE}", fqdn]
+    plain = [*words, f"--login-user={PLAIN}", "--stdin-password", f"--domain-ou={OU_SERVERS}", f"codes2.{at.AD_DOMAIN}"]
+    told = {
+        "no domain": world.try_adcli("", "info", "nowhere.example"),
+        "no option": world.try_adcli("", "join", "--nonsense"),
+        "wrong password": world.try_adcli("Not-it-1", "join", *once, "--computer-name=CODES", f"--host-fqdn={fqdn}"),
+        "no account": world.try_adcli(ONCE, "join", *once, "--computer-name=CODES3", f"--host-fqdn={fqdn}"),
+        "twice": world.try_adcli(world.dc.admin_password, "preset-computer", *preset),
+        "no right": world.try_adcli(world.dc.password, "preset-computer", *plain),
+    }
+    world.dc.tool("computer", "delete", "CODES")
     return told
 
 
@@ -236,4 +271,4 @@ def reboot(world: World) -> dict[str, Any]:
     return told
 
 
-NAMES = ["whole", "refused", "collision", "preset", "clocks", "controllers", "killed", "reboot"]
+NAMES = ["whole", "refused", "collision", "preset", "clocks", "controllers", "killed", "reboot", "codes"]

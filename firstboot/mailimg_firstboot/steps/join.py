@@ -161,6 +161,9 @@ def _delete(host: Host, work: Work, me: Membership, server: str) -> None:
         except LoginError as error:
             if error.kind not in STALE:
                 raise _explained(error, me, preset=True) from error
+            if error.kind == domain.WRONG and me.user is None:
+                raise _by_hand("{} cannot prove that the account is its own: {}".format(me.computer, error.message),
+                               me) from error
     if me.user is not None:
         try:
             principal, password = "{}@{}".format(me.user, me.realm), work.site["join"]["password"].reveal()
@@ -173,10 +176,14 @@ def _delete(host: Host, work: Work, me: Membership, server: str) -> None:
         except LoginError as error:
             raise _explained(error, me, preset=False) from error
     if refused is not None:
-        raise StepError(
-            "delete {}: neither the computer itself nor {} may".format(refused.dn, me.user or "any joining account"),
-            "Delegate the right (`dsacls OU /I:S /G SELF:SD;;computer` lets computers delete themselves), or delete it "
-            "by hand: `adcli delete-computer --domain={} {}`.".format(me.domain, me.computer))
+        raise _by_hand("{}: neither the computer itself nor {} may delete it".format(
+            refused.dn, me.user or "any joining account"), me)
+
+
+def _by_hand(message: str, me: Membership) -> StepError:
+    hint = ("Delete the account by hand: `adcli delete-computer --domain={} {}`. That computers may delete themselves: "
+            "`dsacls OU /I:S /G SELF:SD;;computer`.")
+    return StepError(message, hint.format(me.domain, me.computer))
 
 
 def _collision(me: Membership, account: Account) -> StepError:
