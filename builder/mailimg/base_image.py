@@ -43,7 +43,8 @@ def chosen(known: Mapping[str, Any], wanted: Wanted, digest: Callable[[Path], st
                 "Fetch it again; if it is another image that you trust, say so with --base-sha256.",
             )
     own = wanted.base_sha256 is not None
-    return BaseImage(tuple(known["urls"]), expected, 0 if own else known["bytes"], known["release"], wanted.base_image)
+    return BaseImage(tuple(known["urls"]), expected, 0 if own else known["bytes"], known["release"], wanted.base_image,
+                     wanted.ca)
 
 
 def obtain(base: BaseImage, cache: Path, report: Callable[[str], None]) -> Path:
@@ -91,7 +92,7 @@ def fetched(base: BaseImage, url: str, target: Path, report: Callable[[str], Non
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with partial.open("wb") as stream:
-            web.download(url, stream, lambda done: report(f"base image: {done / 1024**2:.0f}{total} MiB"))
+            web.download(url, stream, lambda done: report(f"base image: {done / 1024**2:.0f}{total} MiB"), ca=base.ca)
         found = digest_file(partial)
         if found != base.sha256:
             return f"its SHA-256 is {found}, expected {base.sha256}"

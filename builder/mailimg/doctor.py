@@ -51,6 +51,12 @@ TEST_TOOLS = (
     Tool("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "libfaketime", "test"),
     Tool("systemd-nspawn", "systemd-container", "test"),
     Tool("dbus-daemon", "dbus", "test"),
+    # The stand-in for CentOS 7: its packages, their keys, its base image.
+    Tool("rpmbuild", "rpm", "test"),
+    Tool("createrepo_c", "createrepo-c", "test"),
+    Tool("gpg", "gpg", "test"),
+    Tool("gpg-agent", "gpg-agent", "test"),
+    Tool("mkfs.xfs", "xfsprogs", "test"),
 )
 
 

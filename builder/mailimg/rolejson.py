@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, TemplateError
@@ -21,7 +22,8 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         version: of mailimg.
 
     Raises:
-        InputError: a daemon that the distribution does not describe, a path that does not resolve.
+        InputError: a daemon that the distribution does not describe, a path or template that does not resolve or exist,
+            a parameter whose default the distribution does not offer.
     """
     problems: list[str] = []
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - paths, not HTML
@@ -60,9 +62,16 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         service = file.get("service")
         if service is not None:
             known(service, f"{place}.service")
+        path = resolve(file["path"], f"{place}.path")
+        if not path:
+            continue
+        template = resolve(file["template"], f"{place}.template")
+        if "{" not in template and not (role.folder / "templates" / template).is_file():
+            missing = f"roles/{role.name}/templates/{template}"
+            problems.append(f"{role.shown}: {place}.template: {missing} does not exist ({distro.shown} leads there)")
         files.append({
-            "template": file["template"],
-            "path": resolve(file["path"], f"{place}.path"),
+            "template": template,
+            "path": path,
             "owner": resolve(file.get("owner", "root"), f"{place}.owner"),
             "group": resolve(file.get("group", "root"), f"{place}.group"),
             "mode": file.get("mode", "0644"),
@@ -80,6 +89,11 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
             resolved["path"] = resolve(resolved["path"], f"health[{index}].path")
         health.append(resolved)
 
+    parameters = {}
+    for name, parameter in role.parameters.items():
+        parameters[name], words = offered(parameter, distro)
+        problems += [f"{role.shown}: parameters.{name}{word}" for word in words]
+
     if problems:
         raise InputError(problems)
     return {
@@ -89,7 +103,7 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         "identity": identity,
         "version": version,
         "site": list(role.site),
-        "parameters": {name: dict(parameter) for name, parameter in role.parameters.items()},
+        "parameters": parameters,
         "facts": {name: dict(facts) for name, facts in distro.daemons.items()},
         "services": services,
         "databases": databases,
@@ -98,3 +112,22 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         "ports": [dict(port) for port in role.ports],
         "health": health,
     }
+
+
+def offered(parameter: Mapping[str, Any], distro: Distro) -> tuple[dict[str, Any], list[str]]:
+    """A parameter as the agent gets it: without the values of `enum` that the fact named by `offered` does not have.
+
+    Returns:
+        the parameter, and what is wrong with it, each to stand behind its name.
+    """
+    found = {key: value for key, value in parameter.items() if key != "offered"}
+    if "offered" not in parameter:
+        return found, []
+    daemon, _, fact = parameter["offered"].partition(".")
+    values = distro.daemons.get(daemon, {}).get(fact)
+    if not isinstance(values, list):
+        return found, [f".offered: {distro.shown} has no list daemons.{parameter['offered']}"]
+    found["enum"] = [value for value in parameter.get("enum", []) if value in values]
+    if parameter["default"] not in found["enum"]:
+        return found, [f".default: {parameter['default']!r} is not in daemons.{parameter['offered']} of {distro.shown}"]
+    return found, []

@@ -122,7 +122,8 @@ def load_role(resources: Resources, name: str) -> Role:
     if document["role"] != name:
         problems.append(f"{shown}: role: is {document['role']!r}, but the folder is called {name!r}")
     for index, file in enumerate(document["files"]):
-        if not (folder / "templates" / file["template"]).is_file():
+        # A name that facts complete is looked for when they are known (`rolejson`).
+        if "{" not in file["template"] and not (folder / "templates" / file["template"]).is_file():
             missing = f"roles/{name}/templates/{file['template']}"
             problems.append(f"{shown}: files[{index}].template: {missing} does not exist")
     for key, parameter in document.get("parameters", {}).items():

@@ -69,6 +69,7 @@ class BaseImage:
         size_bytes: of the image file; 0 if unknown.
         release: what the release file of its tree begins with.
         file: where it lies on this host, or None.
+        ca: PEM file of who certifies the servers, or None for the host's own authorities.
     """
 
     urls: tuple[str, ...]
@@ -76,6 +77,7 @@ class BaseImage:
     size_bytes: int
     release: str
     file: Path | None
+    ca: Path | None = None
 
     def environment(self) -> dict[str, str]:
         """What decides the distribution's layer; where the file lies does not."""

@@ -28,8 +28,11 @@ class SameScheme(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        if urllib.parse.urlsplit(newurl).scheme != urllib.parse.urlsplit(req.full_url).scheme:
+        before, after = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
+        if (before, after) == ("http", "https"):
             raise UnreachableError(f"it redirects to {newurl}, which yum of CentOS 7 does not follow: name that URL")
+        if before != after:
+            raise UnreachableError(f"it redirects to {newurl}, away from {before}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,11 @@
-"""The command `mailimg-firstboot`. Only `main` prints errors and decides the exit status."""
+"""The command `mailimg-firstboot`. Only `main` prints errors and decides the exit status.
+
+What is imported before `Report` has said `starting` must not need random numbers: in a virtual machine without a source
+of entropy the kernel may have none for minutes after boot, and whoever asks for them waits, in silence. Importing
+`random` asks, and so do tempfile, jinja2, jsonschema, urllib.request, http.client, smtplib and uuid, which import it.
+(That Python 3.6 asks without waiting, as strace shows, is no promise.) So these are imported late, inside the functions
+that need them, and tests/lab/test_firstboot_start.py watches over it.
+"""
 
 import argparse
 import json
@@ -8,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
+from mailimg_firstboot import encoding, signatures
 from mailimg_firstboot import report as reports
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
 from mailimg_firstboot.host import Host
@@ -37,6 +45,8 @@ examples:
 # What stands for an instance that is not there, when files are rendered from documents at hand.
 SOME_INSTANCE = "00000000-0000-4000-8000-000000000000"
 
+SIGNATURES = "virus signatures: {database} version {version}, built {built}, {age_days} days old"
+
 # Seconds between looks at status.json, and for a metadata service that a person is waiting for.
 LOOK = 0.5
 SHORT_PATIENCE = 10.0
@@ -44,6 +54,7 @@ SHORT_PATIENCE = 10.0
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; returns its exit status."""
+    encoding.speak_utf8()
     arguments = _parser().parse_args(argv)
     os.umask(0o022)
     try:
@@ -98,13 +109,31 @@ def status(arguments: argparse.Namespace) -> int:
                                  "See `journalctl -u mailimg-firstboot`.")
         clock.sleep(LOOK)
         found = reports.read_status(host)
+    seen = signatures.look(host, found["signatures"], clock.epoch()) if found and found.get("signatures") else None
     if arguments.json:
-        _say(json.dumps(found, indent=1))
+        _say(json.dumps(found and dict(found, signatures=seen), indent=1))
     else:
         _say(_state(found))
         for one in found["steps"] if found else []:
             _say("  {name:<10} {state:<8} {seconds:8.2f} s  {message}".format(**one))
+        if seen:
+            _say("warning: " + seen["warning"] if seen["warning"] else SIGNATURES.format(**seen))
     return 0 if found is not None and found["state"] == "ready" else 1
+
+
+def check_signatures(arguments: argparse.Namespace) -> int:
+    """Print how old the virus signatures are; nothing for a node without a scanner."""
+    host = Host()
+    found = reports.read_status(host)
+    if not found or not found.get("signatures"):
+        return 0
+    seen = signatures.look(host, found["signatures"], Clock().epoch())
+    if not seen["warning"]:
+        _say(SIGNATURES.format(**seen))
+        return 0
+    # systemd reads <4> as a priority: warning. A unit that failed would say that the check itself does not work.
+    _say("{}mailimg: {}".format("<4>" if arguments.journal else "", seen["warning"]))
+    return 0 if arguments.journal else 1
 
 
 def analyze(_arguments: argparse.Namespace) -> int:
@@ -178,7 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--wait", action="store_true", help="wait until the node is ready or has failed")
     one.add_argument("--timeout", type=float, metavar="SECONDS", default=900.0,
                      help="give up waiting after this long (default: %(default)g)")
-    one.add_argument("--json", action="store_true", help="print status.json as it is")
+    one.add_argument("--json", action="store_true", help="print status.json, with the age of virus signatures")
+    one = command(check_signatures, "signatures", "print how old the virus signatures are; exit status 1: too old")
+    one.add_argument("--journal", action="store_true", help="for the timer: a warning for the journal, exit status 0")
     command(analyze, "analyze", "print where the time of the last run went")
     one = command(render, "render", "print the role's files as they must be, secrets masked", SHORT_PATIENCE)
     one.add_argument("--site", type=_path, metavar="FILE", help="a site document (default: the instance's)")

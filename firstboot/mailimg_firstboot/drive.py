@@ -1,8 +1,6 @@
 """The config drive: a small file system that Nova labels `config-2`."""
 
 import io
-import tarfile
-import tempfile
 from typing import Dict, List, Optional
 
 from mailimg_firstboot.host import Host
@@ -45,6 +43,9 @@ def read(host: Host, device: str, names: List[str]) -> Dict[str, bytes]:
     Raises:
         StepError: it cannot be mounted or has no such folder.
     """
+    import tarfile
+    import tempfile  # late: it imports random (see cli)
+
     with tempfile.TemporaryDirectory(prefix="mailimg-drive-") as folder:
         found = host.run(["unshare", "--mount", "sh", "-c", READ_DRIVE, "read-drive", device, folder, *names],
                          "read the config drive {}".format(device))

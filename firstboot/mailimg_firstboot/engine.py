@@ -2,7 +2,7 @@
 
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from mailimg_firstboot import node, rendering, rolefile, secret, site, sources
+from mailimg_firstboot import cautions, node, rendering, rolefile, secret, signatures, site, sources
 from mailimg_firstboot.errors import (
     DocumentError,
     FirstbootError,
@@ -14,7 +14,7 @@ from mailimg_firstboot.errors import (
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.steps import databases, health, hostname, join, render, services, timesync, volume
+from mailimg_firstboot.steps import databases, health, hostname, join, render, selinux, services, timesync, volume
 from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
 from mailimg_firstboot.work import Work
 
@@ -43,10 +43,11 @@ class Step(NamedTuple):
     needed: bool = True
 
 
-# The order is meaning: files before the daemons that read them, proof last. A clock takes seconds to follow its
-# servers, so it is asked for when the daemons have started and load their databases.
+# The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds
+# to follow its servers, so it is asked for when the daemons have started and load their databases.
 STEPS: Tuple[Step, ...] = (
     Step("hostname", hostname.check, hostname.apply, hostname.undo),
+    Step("selinux", selinux.check, selinux.apply, selinux.undo),
     Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
@@ -98,7 +99,7 @@ def prepare(
     checked = site.load(found.document, role)
     me = node.make(found.hostname, found.instance, checked, role)
     resolved = secret.resolve(checked, lambda path: _secret_file(host, path))
-    for words in resolved.warnings:
+    for words in resolved.warnings + cautions.of(role, resolved.site):
         warn(words)
     files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
     return Work(role, resolved.site, me, files)
@@ -117,7 +118,7 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
-        report.about(instance=work.node.instance)
+        report.about(instance=work.node.instance, signatures=signatures.watched(work))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
         for step in steps:
             doing = step.name

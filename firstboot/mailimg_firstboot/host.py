@@ -10,15 +10,16 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from mailimg_firstboot import encoding
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
 
 # What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
@@ -26,9 +27,6 @@ PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "
 
 # Seconds between asking a program to end and forcing it.
 GRACE = 5.0
-
-# adjtimex(2) returns this while the kernel's clock is not synchronised.
-TIME_ERROR = 5
 
 # Suffix of files that are being written: a killed run may leave one, the next write of the same file removes it.
 UNFINISHED = ".mailimg-new"
@@ -65,10 +63,11 @@ class Host:
         self.mariadb = MariaDB(self.run)
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
+        self.selinux = SELinux(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
-        return self.root / path.lstrip("/")
+        return self.root / encoding.path(path.lstrip("/"))
 
     def read(self, path: str) -> Optional[bytes]:
         """The bytes of a file, or None when there is none.
@@ -125,8 +124,9 @@ class Host:
             target.parent.mkdir(0o755, parents=True, exist_ok=True)
             for stale in target.parent.glob("." + glob.escape(target.name) + ".*" + UNFINISHED):
                 stale.unlink()
-            handle, name = tempfile.mkstemp(prefix="." + target.name + ".", suffix=UNFINISHED, dir=str(target.parent))
-            unfinished = Path(name)
+            # Not tempfile, which would import random (see cli). O_EXCL follows no link and takes no file of another.
+            unfinished = target.with_name(".{}.{}{}".format(target.name, os.getpid(), UNFINISHED))
+            handle = os.open(str(unfinished), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     os.fchown(handle, uid, gid)
@@ -249,11 +249,10 @@ class Host:
         socket.sethostname(name)
 
     def clock_synchronised(self) -> bool:
-        """Whether the kernel's clock follows a time source, as adjtimex(2) says."""
-        import ctypes
+        """Whether the kernel's clock follows a time source."""
+        from mailimg_firstboot import clocks
 
-        # 512 bytes: struct timex is 208 on 64-bit kernels; its first field, `modes`, 0 means "only tell".
-        return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))) not in (-1, TIME_ERROR)
+        return clocks.synchronised()
 
     def uptime(self) -> float:
         """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""

@@ -1,6 +1,7 @@
 """The database server of the machine, through its socket as root.
 
-There is no password: accounts are those of the operating system.
+There is no password: accounts are those of the operating system. The statements are those that MariaDB 5.5 has: no
+CREATE USER IF NOT EXISTS; it is GRANT that makes an account.
 """
 
 from typing import Any, Callable
@@ -14,7 +15,7 @@ LOOK = (
     "SELECT 'database' FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{name}'"
     " UNION SELECT 'account' FROM mysql.user WHERE User = '{account}' AND Host = 'localhost' AND plugin = 'unix_socket'"
     " UNION SELECT 'rights' FROM mysql.db WHERE Db = '{name}' AND User = '{account}' AND Host = 'localhost'"
-    " AND 'Y' = ALL (SELECT Select_priv UNION SELECT Insert_priv UNION SELECT Create_priv UNION SELECT Alter_priv)"
+    " AND Select_priv = 'Y' AND Insert_priv = 'Y' AND Create_priv = 'Y' AND Alter_priv = 'Y'"
 )
 
 
@@ -29,13 +30,13 @@ class MariaDB:
         said = self._ask(client, socket, LOOK.format(name=name, account=account), "look for database {}".format(name))
         return ", ".join(part for part in PARTS if part not in said.split())
 
-    def create(self, client: str, socket: str, name: str, account: str) -> None:
-        """Make what `missing` names; what is there stays as it is."""
+    def create(self, client: str, socket: str, name: str, account: str, charset: str) -> None:
+        """Make what `missing` names; what is there stays as it is. `charset` is a new database's: utf8mb4 or utf8."""
         self._ask(client, socket, (
-            "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"
+            "CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET {charset} COLLATE {charset}_unicode_ci;"
             # The account is whoever has this name in the operating system: no password exists that could leak.
             " GRANT ALL PRIVILEGES ON `{name}`.* TO '{account}'@'localhost' IDENTIFIED VIA unix_socket;"
-        ).format(name=name, account=account), "create database {}".format(name))
+        ).format(name=name, account=account, charset=charset), "create database {}".format(name))
 
     def close(self, client: str, socket: str, name: str, account: str) -> None:
         """Take the account away if it is there; the data stays."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Dict, List
 
-from mailimg_firstboot import node, rendering, secret, site
+from mailimg_firstboot import encoding, node, rendering, secret, site
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.rendering import RenderedFile
 from mailimg_firstboot.rolefile import RoleFile
@@ -22,7 +22,7 @@ def render(
         DocumentError: the document, a secret or a template is wrong.
     """
     checked = site.load(document, role)
-    full = secret.mask(checked) if masked else secret.resolve(checked, lambda path: Path(path).read_bytes()).site
+    full = secret.mask(checked) if masked else secret.resolve(checked, _secret_file).site
     return rendering.render_all(role, full, node.make(hostname, instance, checked, role), template_dir)
 
 
@@ -40,7 +40,7 @@ def write(files: List[RenderedFile], folder: str) -> None:
         FirstbootError: one cannot be written.
     """
     for one in files:
-        target = Path(folder) / one.path.lstrip("/")
+        target = Path(folder) / encoding.path(one.path.lstrip("/"))
         mode = one.mode & 0o700 if one.secret else one.mode
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,3 +50,7 @@ def write(files: List[RenderedFile], folder: str) -> None:
                 stream.write(one.content)
         except OSError as error:
             raise FirstbootError("write {}: {}".format(target, error.strerror)) from error
+
+
+def _secret_file(path: str) -> bytes:
+    return Path(encoding.path(path)).read_bytes()

@@ -27,15 +27,17 @@ class Report:
         self._clock = clock
         self._status: Dict[str, Any] = {
             "schema": 1, "role": None, "distro": None, "instance": None, "state": "starting", "message": "",
-            "updated": "", "boot_seconds": None, "steps": [],
+            "updated": "", "boot_seconds": None, "signatures": None, "steps": [],
         }
         # Each run's events stand alone in the file: `analyze` is about the last run, the journal has all of them.
         host.remove(EVENTS)
         self.event("begin", uptime=round(host.uptime(), 3))
         self._write()
+        # The first sign of life; nothing that may have to wait for entropy is imported before it (see cli).
+        self.say("starting")
 
-    def about(self, **known: Optional[str]) -> None:
-        """Add what is known of the instance: role, distro, instance."""
+    def about(self, **known: Any) -> None:
+        """Add what is known of the instance: role, distro, instance, signatures (`signatures.watched`)."""
         self._status.update(known)
         self._write()
 

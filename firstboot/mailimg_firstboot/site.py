@@ -88,6 +88,8 @@ def load(document: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
         problems.append("site: role: the document is for {}, this is an instance of {}".format(guard, role.role))
     problems.extend("site: {}: missing; role {} cannot serve without it".format(key, role.role)
                     for key in role.site if key not in document)
+    if document.get("selinux") == "enforcing" and "selinux" not in role.facts:
+        problems.append("site: selinux: enforcing, but the images of {} have no SELinux".format(role.distro))
     problems.extend(_tuning_problems(document, role))
     # What follows looks into values, which only makes sense where their form is right.
     bad = {problem.split(": ")[1] for problem in problems}

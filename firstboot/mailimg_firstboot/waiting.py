@@ -23,6 +23,10 @@ class Clock:
         """Wait."""
         time.sleep(seconds)
 
+    def epoch(self) -> float:
+        """The time of day in seconds since 1970."""
+        return time.time()
+
     def stamp(self) -> str:
         """The time of day as people and logs write it, UTC."""
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

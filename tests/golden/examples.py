@@ -24,13 +24,21 @@ def render(
     Args:
         facts: daemon facts that take the place of the distribution's own, by daemon and name.
     """
+    known = role_file(role_name, distro_name, facts)
+    folder = roles.load_role(RESOURCES, role_name).folder
+    example = folder / "example" / "site.yaml"
+    checked = site.load(site.parse(example.read_bytes(), str(example)), known)
+    resolved = secret.resolve(checked, lambda path: Path(path).read_bytes()).site
+    here = node.make(HOSTNAME, INSTANCE, resolved, known)
+    return rendering.render_all(known, resolved, here, str(folder / "templates"))
+
+
+def role_file(
+    role_name: str, distro_name: str, facts: Mapping[str, Mapping[str, object]] | None = None
+) -> rolefile.RoleFile:
+    """role.json as the agent has read it; `facts` as for `render`."""
     role, distro = roles.load_role(RESOURCES, role_name), roles.load_distro(RESOURCES, distro_name)
     daemons = {name: {**own, **(facts or {}).get(name, {})} for name, own in distro.daemons.items()}
     distro = dataclasses.replace(distro, daemons=daemons)
     document = rolejson.role_document(role, distro, identity="0" * 64, version="0")
-    role_file = rolefile.load(json.dumps(document).encode())
-    example = role.folder / "example" / "site.yaml"
-    checked = site.load(site.parse(example.read_bytes(), str(example)), role_file)
-    resolved = secret.resolve(checked, lambda path: Path(path).read_bytes()).site
-    here = node.make(HOSTNAME, INSTANCE, resolved, role_file)
-    return rendering.render_all(role_file, resolved, here, str(role.folder / "templates"))
+    return rolefile.load(json.dumps(document).encode())

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from examples import RESOURCES, render
+from examples import RESOURCES, render, role_file
 
 from mailimg import roles
+from mailimg_firstboot import site
+from mailimg_firstboot.errors import DocumentError
 
 DATA = Path(__file__).parents[1] / "data"
 # The list was taken from the sources: those of the auth service stand there without their prefix, and one that has
@@ -16,37 +18,87 @@ DATA = Path(__file__).parents[1] / "data"
 LISTED = frozenset((DATA / "dovecot-2.2.36-settings.txt").read_text().split())
 KNOWN = LISTED | {f"auth_{name}" for name in LISTED} | {"auto"}
 KNOWN_LDAP = frozenset((DATA / "dovecot-2.2.36-ldap-settings.txt").read_text().split())
+# Of its 0.4 line, by doc/example-config/conf.d/90-sieve.conf; the tag 0.4.24 itself was not compared.
+KNOWN_SIEVE = frozenset({
+    "sieve", "sieve_after", "sieve_before", "sieve_default", "sieve_default_name", "sieve_extensions", "sieve_global",
+    "sieve_global_extensions", "sieve_max_actions", "sieve_max_redirects", "sieve_max_script_size", "sieve_plugins",
+    "sieve_quota_max_scripts", "sieve_quota_max_storage", "sieve_redirect_envelope_from", "sieve_trace_addresses",
+    "sieve_trace_debug", "sieve_trace_dir", "sieve_trace_level", "sieve_user_email", "sieve_user_log"})
 DOVECOT_ROLES = [
     name for name in roles.role_names(RESOURCES) if (RESOURCES.roles / name / "templates" / "dovecot.conf.j2").is_file()
 ]
 DISTROS = roles.distro_names(RESOURCES)
 
 
-def settings(role: str, distro: str, file: str, minimum: str) -> list[str]:
+PLUGIN = re.compile(r"^plugin \{.*?^\}", flags=re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"^\s*([a-z][a-z0-9_]*) =", flags=re.MULTILINE)
+
+
+def text_of(role: str, distro: str, file: str, minimum: str | None = None) -> str:
+    """A rendered file; `minimum` replaces the distribution's ssl_min_protocol."""
+    facts = {} if minimum is None else {"dovecot": {"ssl_min_protocol": minimum}}
+    return next(one.content.decode() for one in render(role, distro, facts) if one.path.endswith("/" + file))
+
+
+def names(text: str) -> list[str]:
     """Names before `=` outside of `plugin`, whose settings have any name."""
-    facts = {"dovecot": {"ssl_min_protocol": minimum}}
-    text = next(one.content.decode() for one in render(role, distro, facts) if one.path.endswith("/" + file))
-    text = re.sub(r"^plugin \{.*?^\}", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"^\s*([a-z][a-z0-9_]*) =", text, flags=re.MULTILINE)
+    return NAME.findall(PLUGIN.sub("", text))
+
+
+def unknown_settings(text: str) -> list[str]:
+    """Settings of dovecot.conf that Dovecot 2.2.36, or Pigeonhole 0.4.24 inside of `plugin`, does not know."""
+    sieve = [name for part in PLUGIN.findall(text) for name in NAME.findall(part) if name.startswith("sieve")]
+    return [name for name in names(text) if name not in KNOWN] + [
+        name for name in sieve if name.rstrip("0123456789") not in KNOWN_SIEVE]
 
 
 @pytest.mark.parametrize("distro", DISTROS)
 @pytest.mark.parametrize("role", DOVECOT_ROLES)
 def test_only_settings_of_the_oldest_dovecot(role: str, distro: str) -> None:
-    found = settings(role, distro, "dovecot.conf", "")
-    assert len(found) > 30
-    assert [name for name in found if name not in KNOWN] == []
-    assert [name for name in settings(role, distro, "ldap-users.conf", "") if name not in KNOWN_LDAP] == []
+    text = text_of(role, distro, "dovecot.conf", "")
+    assert len(names(text)) > 30
+    assert unknown_settings(text) == []
+    assert [name for name in names(text_of(role, distro, "ldap-users.conf", "")) if name not in KNOWN_LDAP] == []
+
+
+@pytest.mark.parametrize("role", DOVECOT_ROLES)
+def test_centos_7_has_only_settings_of_dovecot_2_2(role: str) -> None:
+    assert unknown_settings(text_of(role, "centos-7", "dovecot.conf")) == []
+    for file in ("ldap-users.conf", "ldap-passwords.conf"):
+        assert [name for name in names(text_of(role, "centos-7", file)) if name not in KNOWN_LDAP] == []
+
+
+@pytest.mark.parametrize("role", DOVECOT_ROLES)
+def test_a_newer_setting_is_found(role: str) -> None:
+    """Both where a template has it outside of the branch of newer versions, and where the fact is wrong."""
+    text = text_of(role, "centos-7", "dovecot.conf")
+    for name in ("ssl_min_protocol", "ssl_dh", "ssl_curve_list", "auth_allow_weak_schemes", "mail_driver"):
+        assert unknown_settings(f"{text}\n{name} = x\n") == [name]
+    assert unknown_settings(text.replace("  sieve_before =", "  sieve_script_of_tomorrow =")) == [
+        "sieve_script_of_tomorrow"]
+    assert unknown_settings(text_of(role, "centos-7", "dovecot.conf", "TLSv1.2")) == ["ssl_min_protocol"]
 
 
 @pytest.mark.parametrize("role", DOVECOT_ROLES)
 def test_newer_settings_stand_behind_the_fact(role: str) -> None:
-    old = set(settings(role, DISTROS[0], "dovecot.conf", ""))
-    new = set(settings(role, DISTROS[0], "dovecot.conf", "TLSv1.2"))
+    old = set(names(text_of(role, DISTROS[0], "dovecot.conf", "")))
+    new = set(names(text_of(role, DISTROS[0], "dovecot.conf", "TLSv1.2")))
     assert (old - new, new - old) == ({"ssl_protocols"}, {"ssl_min_protocol"})
 
 
-def test_mailboxes_ask_for_tls() -> None:
-    files = {one.path.rpartition("/")[2]: one.content.decode() for one in render("pop-imap-lda", DISTROS[0])}
+@pytest.mark.parametrize("distro", DISTROS)
+def test_mailboxes_ask_for_tls(distro: str) -> None:
+    files = {one.path.rpartition("/")[2]: one.content.decode() for one in render("pop-imap-lda", distro)}
     assert "\nssl = required\ndisable_plaintext_auth = yes\n" in files["dovecot.conf"]
     assert not re.search(r"port = 144\b", files["dovecot.conf"])
+
+
+def test_an_index_that_the_distribution_does_not_have_is_refused() -> None:
+    folder = roles.load_role(RESOURCES, "pop-imap-lda").folder
+    document = site.parse((folder / "example" / "site.yaml").read_bytes(), "site")
+    document["tuning"] = {"pop-imap-lda": {"search": "xapian"}}
+    assert site.load(document, role_file("pop-imap-lda", "debian-12"))["tuning"] == document["tuning"]
+    with pytest.raises(DocumentError) as caught:
+        site.load(document, role_file("pop-imap-lda", "centos-7"))
+    assert caught.value.problems == (
+        'site: tuning.pop-imap-lda.search: "xapian" is not one of "lucene", "solr", "none"',)

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import standin
 from builder_site import Site, make_site
+from el7_site import El7
+from standin import inside, keys, server
 
-from mailimg.store import Store
+from mailimg.store import DEFAULT_ROOT, Store
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,32 @@ def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for layer in store.layers():
         if layer.identity not in before and layer.facts["name"] in ("tiny", "role"):
             store.drop(layer.identity)
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> standin.StandIn:
+    """The stand-in for CentOS 7; kept between runs beside the layers."""
+    return standin.make(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache" / "stand-in")
+
+
+@pytest.fixture(scope="session")
+def el7(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
+    """An installation that finds the stand-in on loopback, by an authority that only `--mirror-ca` makes known."""
+    folder = tmp_path_factory.mktemp("el7")
+    with standin.serve(stand_in, keys.make_authority(folder, "house")) as running:
+        yield El7(stand_in, running, folder)
+
+
+@pytest.fixture(scope="session")
+def tree(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[inside.Tree]:
+    """The tree of the stand-in's base image."""
+    raw = tmp_path_factory.mktemp("stand-in") / "disk.raw"
+    yield inside.unpack(stand_in.base_image, raw)
+    raw.unlink()
+
+
+@pytest.fixture
+def served(stand_in: standin.StandIn) -> Iterator[server.Server]:
+    """The stand-in's archive, from a server of each test's own."""
+    with standin.serve(stand_in) as running:
+        yield running

@@ -1,12 +1,9 @@
 """Unit tests start no process and reach no network: every door to either is shut."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 import pytest
 
@@ -32,6 +29,7 @@ def shut_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process, no connection."""
     monkeypatch.setattr(subprocess.Popen, "__init__", shut("subprocess.Popen"))
     for name in STARTERS:
-        monkeypatch.setattr(os, name, shut("os." + name))
+        # Python 3.6, which runs the agent's tests too, has no posix_spawn.
+        monkeypatch.setattr(os, name, shut("os." + name), raising=False)
     for name in CALLERS:
         monkeypatch.setattr(socket.socket, name, shut("socket." + name))

@@ -78,7 +78,8 @@ mirror_ca: Decorator = click.option(
     "--mirror-ca",
     "ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="PEM file with the authority that certifies the servers of RPM repositories; goes into the image.",
+    help="PEM file with the authority that certifies the servers of base image and RPM repositories; it goes into the"
+    " image.",
 )
 base_image: Decorator = click.option(
     "--base-image",

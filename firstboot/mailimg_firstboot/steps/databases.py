@@ -42,7 +42,8 @@ def apply(host: Host, work: Work) -> None:
                                 "See `systemctl status {0}` and `journalctl -u {0}`.".format(unit))
             loaded.remember(host, unit, loaded.of_service(host, work.files, one.service))
         if host.mariadb.missing(*_server(work, one), one.name, one.account):
-            host.mariadb.create(*_server(work, one), one.name, one.account)
+            charset = work.role.facts[one.service].get("charset", "utf8mb4")
+            host.mariadb.create(*_server(work, one), one.name, one.account, charset)
 
 
 def undo(host: Host, work: Work) -> None:

@@ -52,7 +52,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, pages: dict[str, bytes | str]) -> lis
     """Let downloads answer with bytes, or fail with a reason; the list fills with the URLs asked."""
     asked: list[str] = []
 
-    def download(url: str, target: IO[bytes], progress: Callable[[int], None]) -> None:
+    def download(url: str, target: IO[bytes], progress: Callable[[int], None], *, ca: Path | None) -> None:
         asked.append(url)
         page = pages[url]
         if isinstance(page, str):

@@ -45,6 +45,48 @@ def test_document(world: Resources) -> None:
     }
 
 
+def with_facts(distro: roles.Distro, **facts: object) -> roles.Distro:
+    """The distribution with more facts of its daemon `postal`."""
+    return dataclasses.replace(distro, daemons={"postal": {**distro.daemons["postal"], **facts}})
+
+
+def test_a_template_chosen_by_a_fact(world: Resources) -> None:
+    role, distro = roles.load_role(world, "mx"), roles.load_distro(world, "small-1")
+    role = dataclasses.replace(role, files=({"template": "main.{{ postal.format }}.j2", "path": "/etc/x"},))
+    document = rolejson.role_document(role, with_facts(distro, format="cf"), identity="", version="1")
+    assert document["files"][0]["template"] == "main.cf.j2"
+    with pytest.raises(InputError) as caught:
+        rolejson.role_document(role, with_facts(distro, format="ini"), identity="", version="1")
+    assert caught.value.problems == (
+        "roles/mx/role.yaml: files[0].template: roles/mx/templates/main.ini.j2 does not exist "
+        "(elements/distro-small-1/distro.yaml leads there)",)
+    with pytest.raises(InputError, match=r"files\[0\]\.template: .* does not resolve"):
+        rolejson.role_document(role, distro, identity="", version="1")
+
+
+def test_a_file_without_a_path_is_not_written(world: Resources) -> None:
+    role, distro = roles.load_role(world, "mx"), roles.load_distro(world, "small-1")
+    role = dataclasses.replace(role, files=({"template": "main.cf.j2", "path": "{{ postal.mailname }}"},))
+    for path, count in (("/etc/mailname", 1), ("", 0)):
+        made = rolejson.role_document(role, with_facts(distro, mailname=path), identity="", version="1")
+        assert len(made["files"]) == count
+
+
+def test_values_that_the_distribution_does_not_offer_are_none(world: Resources) -> None:
+    role, distro = roles.load_role(world, "mx"), roles.load_distro(world, "small-1")
+    search = {"type": "string", "enum": ["a", "b", "none"], "offered": "postal.search", "default": "a"}
+    role = dataclasses.replace(role, parameters={"search": search})
+    made = rolejson.role_document(role, with_facts(distro, search=["a", "none"]), identity="", version="1")
+    assert made["parameters"] == {"search": {"type": "string", "enum": ["a", "none"], "default": "a"}}
+    for facts, words in (
+        ({}, ".offered: elements/distro-small-1/distro.yaml has no list daemons.postal.search"),
+        ({"search": ["b"]}, ".default: 'a' is not in daemons.postal.search of elements/distro-small-1/distro.yaml"),
+    ):
+        with pytest.raises(InputError) as caught:
+            rolejson.role_document(role, with_facts(distro, **facts), identity="", version="1")
+        assert caught.value.problems == ("roles/mx/role.yaml: parameters.search" + words,)
+
+
 def test_what_the_distribution_does_not_describe_is_named_all_at_once(world: Resources) -> None:
     role, distro = roles.load_role(world, "mx"), roles.load_distro(world, "small-1")
     wrong = dataclasses.replace(

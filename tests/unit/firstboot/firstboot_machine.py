@@ -1,14 +1,12 @@
 """A machine in a folder: real files below a root, and stand-ins for what a folder cannot be (units, name, clock)."""
 
-from __future__ import annotations
-
 import copy
 import grp
 import json
 import os
 import pwd
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
 
@@ -16,6 +14,7 @@ from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
+from mailimg_firstboot.selinux import ENFORCE, SELinux
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -23,7 +22,7 @@ from mailimg_firstboot.work import Work
 INSTANCE = "5f0c5a0e-3f4e-4d0e-9a53-7a3f2a1b0c9d"
 PASSWORD = "correct horse 7"
 
-SITE: dict[str, Any] = {
+SITE: Dict[str, Any] = {
     "mailimg": 1,
     "role": "smtp-in",
     "domains": ["example.org"],
@@ -40,7 +39,7 @@ SITE: dict[str, Any] = {
     "time": {"servers": ["ntp1.example.org"]},
 }
 
-ROLE: dict[str, Any] = {
+ROLE: Dict[str, Any] = {
     "schema": 1,
     "role": "smtp-in",
     "distro": "debian-12",
@@ -51,7 +50,7 @@ ROLE: dict[str, Any] = {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },
     "facts": {"chrony": {"unit": "chrony.service", "sources_dir": "/etc/chrony/sources.d"},
-              "postfix": {"config": "/etc/postfix"}},
+              "postfix": {"config": "/etc/postfix"}, "selinux": {"config": "/etc/selinux/config"}},
     "services": [{"name": "clamd", "unit": "clamav-daemon.service"}, {"name": "postfix", "unit": "postfix@-.service"}],
     "files": [
         {"template": "clamd.conf.j2", "path": "/etc/clamav/clamd.conf", "owner": "root", "group": "root",
@@ -81,8 +80,8 @@ class Fuse:
     """Counts changes of the machine; with `blows` set, that change is the last thing that is tried or done."""
 
     def __init__(self) -> None:
-        self.changes: list[str] = []
-        self.blows: tuple[int, str] | None = None
+        self.changes: List[str] = []
+        self.blows: Optional[Tuple[int, str]] = None
         self.dead = False
 
     def before(self, what: str) -> None:
@@ -100,13 +99,13 @@ class Fuse:
 class FakeSystemd(Systemd):
     """Units that run with the bytes their files had when they were started or reloaded."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: "FakeHost") -> None:
         super().__init__(host.run)
         self.host = host
-        self.running: dict[str, dict[str, bytes | None]] = {}
-        self.unknown: set[str] = set()
-        self.refuse: set[str] = set()
-        self.orders: list[str] = []
+        self.running: Dict[str, Dict[str, Optional[bytes]]] = {}
+        self.unknown: Set[str] = set()
+        self.refuse: Set[str] = set()
+        self.orders: List[str] = []
 
     def state(self, unit: str) -> UnitState:
         if unit in self.unknown:
@@ -132,6 +131,19 @@ class FakeSystemd(Systemd):
         self.orders.append("reread")
 
 
+class FakeSELinux(SELinux):
+    """A kernel whose mode is a file."""
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def set(self, mode: str) -> None:
+        self.host.fuse.before("set SELinux " + mode)
+        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
+        self.host.fuse.after("set SELinux " + mode)
+
+
 class FakeHost(Host):
     """A folder as a machine; every change passes the fuse."""
 
@@ -141,11 +153,12 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
-        self.given: dict[str, FileState] = {}
+        self.selinux: FakeSELinux = FakeSELinux(self)
+        self.given: Dict[str, FileState] = {}
         self.name = "localhost"
         self.synchronised = True
-        self.answers: dict[str, str] = {}
-        self.said: list[str] = []
+        self.answers: Dict[str, str] = {}
+        self.said: List[str] = []
 
     def write(self, path: str, content: bytes, owner: str = "root", group: str = "root", mode: int = 0o644) -> None:
         self.fuse.before("write " + path)
@@ -164,7 +177,7 @@ class FakeHost(Host):
         self.given[path] = FileState(uid, gid, mode, False)
         self.fuse.after("give " + path)
 
-    def state(self, path: str) -> FileState | None:
+    def state(self, path: str) -> Optional[FileState]:
         return self.given.get(path) or super().state(path)
 
     def hostname(self) -> str:
@@ -184,7 +197,7 @@ class FakeHost(Host):
     def console(self, line: str) -> None:
         self.said.append(line)
 
-    def probe(self, check: HealthCheck) -> str | None:
+    def probe(self, check: HealthCheck) -> Optional[str]:
         return self.answers.get(check.name)
 
 
@@ -193,11 +206,14 @@ class FakeClock(Clock):
 
     def __init__(self) -> None:
         self.time = 1000.0
-        self.naps: list[float] = []
-        self.on_sleep: list[Any] = []
+        self.naps: List[float] = []
+        self.on_sleep: List[Any] = []
 
     def now(self) -> float:
         return self.time
+
+    def epoch(self) -> float:
+        return 1772366400.0  # 2026-03-01 12:00 UTC
 
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
@@ -206,7 +222,7 @@ class FakeClock(Clock):
             self.on_sleep.pop(0)()
 
 
-def with_keys(document: dict[str, Any], **paths: Any) -> dict[str, Any]:
+def with_keys(document: Dict[str, Any], **paths: Any) -> Dict[str, Any]:
     """A copy of a document with values set; `a__b=1` sets a.b."""
     full = copy.deepcopy(document)
     for path, value in paths.items():
@@ -223,7 +239,7 @@ def role(**paths: Any) -> rolefile.RoleFile:
     return rolefile.load(json.dumps(with_keys(ROLE, **paths)).encode())
 
 
-def seed(host: FakeHost, document: dict[str, Any] | None = None, meta: dict[str, str] | None = None) -> None:
+def seed(host: FakeHost, document: Optional[Dict[str, Any]] = None, meta: Optional[Dict[str, str]] = None) -> None:
     """Put metadata where a container has it."""
     folder = host.path("/var/lib/cloud/seed/config_drive/openstack/latest")
     folder.mkdir(parents=True, exist_ok=True)
@@ -244,6 +260,8 @@ def machine(root: Path, store: bool = False) -> FakeHost:
         "/etc/mailimg/role.json": json.dumps(storing(ROLE) if store else ROLE),
         "/etc/passwd": f"root:x:{uid}:{gid}:{pwd.getpwuid(uid).pw_name}:/root:/bin/sh\n",
         "/etc/group": f"root:x:{gid}:{grp.getgrgid(gid).gr_name}\npostfix:x:{gid}:\n",
+        "/etc/selinux/config": "# mode:\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
+        ENFORCE: "1",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
         **{"/usr/share/mailimg/templates/" + name: text for name, text in TEMPLATES.items()},
     }.items():
@@ -255,13 +273,13 @@ def machine(root: Path, store: bool = False) -> FakeHost:
     return host
 
 
-def storing(role: dict[str, Any]) -> dict[str, Any]:
+def storing(role: Dict[str, Any]) -> Dict[str, Any]:
     """A role with a database and a volume besides."""
     mariadb = {"name": "mariadb", "unit": MARIADB_UNIT}
     return with_keys(role, **STORE, services=[mariadb, *role["services"]])
 
 
-def work(host: FakeHost, document: dict[str, Any] | None = None) -> Work:
+def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
     """The goal of a run on `machine`."""
     mine = engine.read_role(host, engine.Options())
     checked = secret.resolve(site.load(SITE if document is None else document, mine), lambda _: b"").site
@@ -270,7 +288,7 @@ def work(host: FakeHost, document: dict[str, Any] | None = None) -> Work:
     return Work(mine, checked, me, rendering.render_all(mine, checked, me, templates))
 
 
-def picture(host: FakeHost) -> dict[str, Any]:
+def picture(host: FakeHost) -> Dict[str, Any]:
     """All that steps can change: files with mode and bytes, name, running units."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}

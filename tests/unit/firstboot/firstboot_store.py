@@ -1,8 +1,6 @@
 """What a machine in a folder has beside files and units: a database server, and a disk that is a file."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict, Set, Tuple
 
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import StepError
@@ -17,7 +15,7 @@ DISK_SIZE = 4 << 20
 MARIADB_UNIT = "mariadb.service"
 
 # What a role with a database and a volume has more than the role of the other tests.
-STORE: dict[str, Any] = {
+STORE: Dict[str, Any] = {
     "site": ["domains", "cloud_domain", "networks", "directory", "delivery", "volume"],
     "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
     "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
@@ -28,11 +26,11 @@ STORE: dict[str, Any] = {
 class FakeMariaDB(MariaDB):
     """A server that answers while its unit runs."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: "FakeHost") -> None:
         super().__init__(host.run)
         self.host = host
-        self.databases: set[str] = set()
-        self.accounts: set[tuple[str, str]] = set()
+        self.databases: Set[str] = set()
+        self.accounts: Set[Tuple[str, str]] = set()
 
     def _ready(self) -> None:
         if MARIADB_UNIT not in self.host.systemd.running:
@@ -44,7 +42,7 @@ class FakeMariaDB(MariaDB):
                  "rights": (account, name) in self.accounts}
         return ", ".join(part for part, there in parts.items() if not there)
 
-    def create(self, client: str, socket: str, name: str, account: str) -> None:
+    def create(self, client: str, socket: str, name: str, account: str, charset: str) -> None:
         self._ready()
         for kind, known, value in (("database", self.databases, name), ("account", self.accounts, (account, name))):
             self.host.fuse.before(f"create {kind}")
@@ -59,7 +57,7 @@ class FakeMariaDB(MariaDB):
 class FakeDisks(Disks):
     """Disks that are files below the root; a superblock is all there is of a filesystem."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: "FakeHost") -> None:
         super().__init__(host.path, host.run)
         self.host = host
 
@@ -73,7 +71,7 @@ class FakeDisks(Disks):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to("../../vdb")
 
-    def probe(self, device: str) -> dict[str, str]:
+    def probe(self, device: str) -> Dict[str, str]:
         block = self.read(device, 1024, 1024)
         if block[56:58] != b"\x53\xef":
             return {}

@@ -1,11 +1,9 @@
 """The command: what it prints, how it ends."""
 
-from __future__ import annotations
-
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Iterator, List
 
 import pytest
 from firstboot_machine import INSTANCE, PASSWORD, ROLE, SITE, TEMPLATES, FakeClock, FakeHost, machine, seed, with_keys
@@ -28,7 +26,7 @@ def _signals() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in zip(numbers, before):
         signal.signal(number, handler)
 
 
@@ -129,8 +127,8 @@ def test_interruption(host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.mark.parametrize("words", [["--help"], *[[name, "--help"] for name in (
-    "apply", "check", "status", "analyze", "render")]])
-def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    "apply", "check", "status", "signatures", "analyze", "render")]])
+def test_help(words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
     assert caught.value.code == 0
@@ -138,7 +136,7 @@ def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["serve"], ["apply", "--nothing"]])
-def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
     assert caught.value.code == 2

@@ -1,9 +1,7 @@
 """Databases of the node: made once, never dropped; none where the site has a server elsewhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import pytest
 from firstboot_machine import SITE, FakeHost, machine, picture, with_keys, work
@@ -75,9 +73,9 @@ class Asked:
 
     def __init__(self, out: str) -> None:
         self.out = out
-        self.calls: list[list[str]] = []
+        self.calls: List[List[str]] = []
 
-    def __call__(self, argv: list[str], what: str, timeout: float) -> Any:
+    def __call__(self, argv: List[str], what: str, timeout: float) -> Any:
         self.calls.append(argv)
         return Completed(0, self.out.encode(), "")
 
@@ -86,11 +84,11 @@ def test_the_client_takes_no_settings_of_others_and_no_password() -> None:
     asked = Asked("database\naccount\n")
     server = MariaDB(asked)
     assert server.missing("/usr/bin/mariadb", "/run/s", "sogo", "sogo") == "rights"
-    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
+    server.create("/usr/bin/mariadb", "/run/s", "sogo", "sogo", "utf8")
     server.close("/usr/bin/mariadb", "/run/s", "sogo", "sogo")
     assert [argv[1] for argv in asked.calls] == ["--no-defaults"] * 4
     statements = [argv[-1] for argv in asked.calls]
-    assert "CREATE DATABASE IF NOT EXISTS `sogo`" in statements[1]
+    assert "CREATE DATABASE IF NOT EXISTS `sogo` CHARACTER SET utf8 COLLATE utf8_unicode_ci;" in statements[1]
     assert "TO 'sogo'@'localhost' IDENTIFIED VIA unix_socket" in statements[1]
     assert statements[3] == "DROP USER 'sogo'@'localhost';"
     assert not [word for argv in asked.calls for word in argv if "password" in word.lower() or "DROP DATABASE" in word]

@@ -1,12 +1,10 @@
 """Whole runs: good, broken, cut off anywhere and run again; what the outside sees of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
@@ -19,12 +17,12 @@ from mailimg_firstboot.report import Report, read_events, read_status
 from mailimg_firstboot.waiting import Clock, keep_trying
 
 
-def run(host: FakeHost, clock: FakeClock | None = None) -> None:
+def run(host: FakeHost, clock: Optional[FakeClock] = None) -> None:
     clock = clock or FakeClock()
     engine.apply(host, clock, Report(host, clock), Options())
 
 
-def status(host: FakeHost) -> dict[str, Any]:
+def status(host: FakeHost) -> Dict[str, Any]:
     found = read_status(host)
     assert found is not None
     return found
@@ -38,10 +36,10 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema": 1, "role": "smtp-in", "distro": "debian-12", "instance": INSTANCE, "state": "ready",
         "boot_seconds": 12.5}
     assert set(found) == {
-        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "steps"}
+        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"), ("databases", "clean"),
-        ("services", "done"), ("timesync", "clean"), ("health", "clean")]
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
+        ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)
@@ -189,7 +187,7 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
     assert "postfix@-.service" not in host.systemd.running
 
 
-def sites(store: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def sites(store: bool) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """What a site says first, and later."""
     first = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
     return first, with_keys(first, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}})
@@ -241,7 +239,8 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     host = machine(tmp_path)
     role = engine.read_role(host, Options())
     work = engine.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
-    assert [name for name, _ in engine.differences(host, work)] == ["hostname", "clock", "render", "services"]
+    assert [name for name, _ in engine.differences(host, work)] == [
+        "hostname", "selinux", "clock", "render", "services"]
     assert host.fuse.changes == []
 
 

@@ -1,11 +1,10 @@
 """Files of the machine: whole or absent, owner and mode first; lock; console; report's files; the shut doors."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import List, Tuple
 
 import pytest
 from firstboot_machine import FakeClock, FakeHost, machine
@@ -44,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_content_comes_after_owner_and_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = machine(tmp_path)
-    seen: list[tuple[int, int]] = []
+    seen: List[Tuple[int, int]] = []
     real = os.fchmod
 
     def fchmod(handle: int, mode: int) -> None:
@@ -115,7 +114,7 @@ def test_a_missing_or_broken_console_stops_nothing(tmp_path: Path) -> None:
 def test_console_lines_hold_no_control_characters(tmp_path: Path) -> None:
     host = machine(tmp_path)
     Report(host, FakeClock()).say("a\x1b[31mb\nc")
-    assert host.said == ["mailimg: a?[31mb", "mailimg: c"]
+    assert host.said == ["mailimg: starting", "mailimg: a?[31mb", "mailimg: c"]
 
 
 def test_events_of_a_run_stand_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,12 +160,12 @@ def test_uptime_of_a_container_is_that_of_its_first_process(tmp_path: Path) -> N
     ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nConditionResult=no\n"
      "ConditionTimestampMonotonic=0\n", (True, False, "inactive (dead)")),
 ])
-def test_unit_states(shown: str, wanted: tuple[bool, bool, str]) -> None:
+def test_unit_states(shown: str, wanted: Tuple[bool, bool, str]) -> None:
     assert Systemd(lambda *_: Completed(0, shown.encode(), "")).state("x.service") == wanted
 
 
 def test_orders_of_units() -> None:
-    ran: list[list[str]] = []
+    ran: List[List[str]] = []
     units = Systemd(lambda argv, *_: ran.append(argv))
     units.start("a.service")
     units.reload("a.service")
@@ -174,7 +173,7 @@ def test_orders_of_units() -> None:
     units.stop("a.service")
     assert [argv[1] for argv in ran] == ["start", "reload-or-restart", "restart", "stop"]
 
-    def fail(argv: list[str], what: str, timeout: float) -> Completed:
+    def fail(argv: List[str], what: str, timeout: float) -> Completed:
         if argv[1] == "show":
             return Completed(0, b"ActiveState=failed\nResult=exit-code\n", "")
         raise StepError(what + ": systemctl ended with status 1")
@@ -185,9 +184,9 @@ def test_orders_of_units() -> None:
 
 
 def test_a_start_limit_is_reset_once() -> None:
-    ran: list[str] = []
+    ran: List[str] = []
 
-    def run(argv: list[str], what: str, timeout: float) -> Completed:
+    def run(argv: List[str], what: str, timeout: float) -> Completed:
         ran.append(argv[1])
         if argv[1] == "restart" and "reset-failed" not in ran:
             raise StepError(what + ": systemctl ended with status 1")

@@ -1,13 +1,11 @@
 """Metadata: where the site document may stand, how layers are merged, and how each fault is called."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from typing import Any
+from typing import Any, Optional, Tuple
 
 import pytest
 
@@ -23,7 +21,7 @@ def meta(**more: Any) -> bytes:
     return json.dumps({"uuid": "u-1", "hostname": "mx-1.novalocal", **more}).encode()
 
 
-def mime(*parts: tuple[str, bytes]) -> bytes:
+def mime(*parts: Tuple[str, bytes]) -> bytes:
     message = MIMEMultipart()
     for kind, content in parts:
         message.attach(MIMEText(content.decode(), kind))
@@ -101,7 +99,7 @@ def test_name_without_hostname() -> None:
     (b"something: else\n", "no site document in metadata: user data holds none"),
     (mime(("cloud-config", CLOUD_CONFIG)), "no site document in metadata: user data holds none"),
 ])
-def test_absent(user_data: bytes | None, words: str) -> None:
+def test_absent(user_data: Optional[bytes], words: str) -> None:
     with pytest.raises(DocumentError) as caught:
         metadata.parse(meta(), user_data, None)
     assert caught.value.problems == (words,)

@@ -1,11 +1,9 @@
 """What smtp-out and pop-imap-lda ask of the agent: keys in PEM, files for each entry of a list, mount points."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from firstboot_machine import INSTANCE, ROLE, SITE, role
@@ -18,11 +16,11 @@ PEM = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----\n"
 HASH = "{SHA512-CRYPT}$6$salt$" + "h" * 86
 
 
-def dkim(domain: str, key: str = "literal:" + PEM) -> dict[str, str]:
+def dkim(domain: str, key: str = "literal:" + PEM) -> Dict[str, str]:
     return {"domain": domain, "selector": "s1", "key": key}
 
 
-def problems(document: dict[str, Any]) -> list[str]:
+def problems(document: Dict[str, Any]) -> List[str]:
     try:
         site.load(document, role())
     except DocumentError as error:
@@ -30,7 +28,7 @@ def problems(document: dict[str, Any]) -> list[str]:
     return []
 
 
-def with_dkim(*entries: dict[str, str], domains: tuple[str, ...] = ("example.org",)) -> dict[str, Any]:
+def with_dkim(*entries: Dict[str, str], domains: Tuple[str, ...] = ("example.org",)) -> Dict[str, Any]:
     return {**SITE, "domains": list(domains), "dkim": list(entries)}
 
 
@@ -56,7 +54,7 @@ def with_each(**changes: Any) -> rolefile.RoleFile:
     ({**SITE, "outgoing": {"host": "out", "login": "a b", "password": "literal:x"}},
      ['site: outgoing.login: "a b" is not a login such as anna.k: letters, digits, dot, hyphen and underscore']),
 ])
-def test_site_keys(document: dict[str, Any], wanted: list[str]) -> None:
+def test_site_keys(document: Dict[str, Any], wanted: List[str]) -> None:
     assert problems(document) == wanted
 
 
@@ -102,7 +100,7 @@ def test_a_file_for_each_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"path": "/etc/keys/all.pem"}, {"each": None}])
-def test_each_and_its_place_go_together(changes: dict[str, Any]) -> None:
+def test_each_and_its_place_go_together(changes: Dict[str, Any]) -> None:
     with pytest.raises(DocumentError, match="if, and only if, there is `each`"):
         with_each(**changes)
 

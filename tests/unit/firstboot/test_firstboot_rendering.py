@@ -1,12 +1,10 @@
 """role.json, node, secrets and templates."""
 
-from __future__ import annotations
-
 import copy
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from firstboot_machine import INSTANCE, PASSWORD, ROLE, SITE, TEMPLATES, role, with_keys
@@ -19,7 +17,7 @@ from mailimg_firstboot.secret import Secret
 MAIN = "main.cf.j2 (for /etc/postfix/main.cf): "
 
 
-def render(tmp_path: Path, templates: dict[str, str], document: dict[str, Any] | None = None) -> list[RenderedFile]:
+def render(tmp_path: Path, templates: Dict[str, str], document: Optional[Dict[str, Any]] = None) -> List[RenderedFile]:
     for name, text in {**TEMPLATES, **templates}.items():
         (tmp_path / name).write_text(text)
     full = secret.resolve(site.load(document or SITE, role()), lambda _: b"").site
@@ -108,7 +106,7 @@ def test_filters_refuse(name: str, value: Any) -> None:
 def test_a_secret_shows_itself_nowhere() -> None:
     one = Secret("hunter2")
     assert one.reveal() == "hunter2"
-    assert {str(one), repr(one), f"{one}", f"{one:>3}", "%s" % one, str([one]), json.dumps(one, default=str)} == {  # noqa: UP031
+    assert {str(one), repr(one), f"{one}", f"{one:>3}", "%s" % one, str([one]), json.dumps(one, default=str)} == {
         "<secret>", "[<secret>]", '"<secret>"'}
     with pytest.raises(TypeError, match="a secret is not written anywhere"):
         pickle.dumps(one)
@@ -171,7 +169,7 @@ def test_offline(tmp_path: Path) -> None:
     ("mx-1.novalocal.", None, ("mx-1", "mx-1.novalocal")),
     ("mx-1", None, ("mx-1", "mx-1")),
 ])
-def test_node(hostname: str, domain: str | None, wanted: tuple[str, str]) -> None:
+def test_node(hostname: str, domain: Optional[str], wanted: Tuple[str, str]) -> None:
     found = node.make(hostname, INSTANCE, {"cloud_domain": domain} if domain else {}, role())
     assert (found.hostname, found.fqdn) == wanted
     assert found[2:] == (INSTANCE, "smtp-in", "debian-12")
@@ -201,7 +199,7 @@ def test_role_file() -> None:
     assert found.health[0] == rolefile.HealthCheck("unix", "clamd", 0, "/run/clamav/clamd.ctl")
 
 
-def with_file(**changes: Any) -> dict[str, Any]:
+def with_file(**changes: Any) -> Dict[str, Any]:
     document = copy.deepcopy(ROLE)
     document["files"][0].update(changes)
     return document

@@ -1,16 +1,13 @@
 """Where metadata is looked for: absent, broken, late; urllib without a network."""
 
-from __future__ import annotations
-
 import email.message
 import http.client
 import io
 import json
 import tarfile
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 from urllib.response import addinfourl
 
 import pytest
@@ -25,15 +22,15 @@ URL = sources.SERVICE
 META = json.dumps({"uuid": INSTANCE, "hostname": "mx-1"}).encode()
 USER = json.dumps(SITE).encode()
 
-Answer = tuple[int, bytes] | tuple[int, bytes, dict[str, str]] | BaseException
+Answer = Union[Tuple[int, bytes], Tuple[int, bytes, Dict[str, str]], BaseException]
 
 
 class Network(urllib.request.BaseHandler):
     """Answers of a server, by URL; the last one of a list stays."""
 
-    def __init__(self, answers: dict[str, list[Answer]]) -> None:
+    def __init__(self, answers: Dict[str, List[Answer]]) -> None:
         self.answers = answers
-        self.asked: list[str] = []
+        self.asked: List[str] = []
 
     def http_open(self, request: urllib.request.Request) -> addinfourl:
         self.asked.append(request.full_url)
@@ -69,16 +66,17 @@ def no_drive(_argv: Any, _what: str, timeout: float = 60.0, check: bool = True) 
 
 
 def ask(
-    tmp_path: Path, answers: dict[str, list[Answer]], patience: float = 300.0
-) -> tuple[Metadata, FakeClock, list[str]]:
-    host, clock, said = plain_host(tmp_path), FakeClock(), list[str]()
+    tmp_path: Path, answers: Dict[str, List[Answer]], patience: float = 300.0
+) -> Tuple[Metadata, FakeClock, List[str]]:
+    host, clock = plain_host(tmp_path), FakeClock()
+    said: List[str] = []
     host.run = no_drive  # type: ignore[method-assign]
     network = Network(answers)
     found = sources.find(host, clock, patience, said.append, said.append, URL, opener(network))
     return found, clock, said
 
 
-GOOD: dict[str, list[Answer]] = {URL + "meta_data.json": [(200, META)], URL + "user_data": [(200, USER)]}
+GOOD: Dict[str, List[Answer]] = {URL + "meta_data.json": [(200, META)], URL + "user_data": [(200, USER)]}
 
 
 def test_service(tmp_path: Path) -> None:
@@ -150,7 +148,7 @@ def test_size_and_time_are_limited(tmp_path: Path) -> None:
         ask(tmp_path, {**GOOD, URL + "user_data": [(200, b"x" * (1 << 21))]})
 
     class Trickle(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
+        def read(self, size: Optional[int] = -1) -> bytes:
             clock.time += 4.0
             return super().read(1)
 
@@ -169,7 +167,7 @@ def test_size_and_time_are_limited(tmp_path: Path) -> None:
 
 def test_seed_directory_comes_first(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    said: list[str] = []
+    said: List[str] = []
     found = sources.find(host, FakeClock(), 0.0, said.append, said.append)
     assert found.hostname == "mx-1.novalocal"
     assert said == [f"metadata: seed directory {sources.SEED}"]
@@ -194,8 +192,8 @@ def archive(**files: bytes) -> bytes:
     return made.getvalue()
 
 
-def programs(answers: dict[str, Completed]) -> Callable[..., Completed]:
-    def run(argv: list[str], what: str, timeout: float = 60.0, check: bool = True) -> Completed:
+def programs(answers: Dict[str, Completed]) -> Callable[..., Completed]:
+    def run(argv: List[str], what: str, timeout: float = 60.0, check: bool = True) -> Completed:
         key = " ".join(argv) if argv[0] == "blkid" else argv[0]
         found = answers.get(key, Completed(2, b"", ""))
         if check and found.status:
@@ -211,7 +209,7 @@ def test_config_drive(tmp_path: Path, label: str) -> None:
     files = archive(meta_data_json=META, user_data=USER)
     host.run = programs({f"blkid -L {label}": Completed(0, b"/dev/sr0\n", ""),  # type: ignore[method-assign]
                          "unshare": Completed(0, files, "")})
-    said: list[str] = []
+    said: List[str] = []
     assert sources.find(host, FakeClock(), 0.0, said.append, said.append).document == SITE
     assert said == ["metadata: config drive /dev/sr0"]
 

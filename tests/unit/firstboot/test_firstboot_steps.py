@@ -1,9 +1,7 @@
 """The law of the steps: ask, act, ask again; and what each step says."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
+from typing import Callable, Dict, Tuple
 
 import pytest
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
@@ -15,7 +13,7 @@ from mailimg_firstboot.steps import clock, hostname, render, services
 from mailimg_firstboot.work import Work
 
 # Steps that only watch: the world, not `apply`, makes the difference go away.
-WATCHERS: dict[str, tuple[Callable[[FakeHost], None], Callable[[FakeHost], None]]] = {
+WATCHERS: Dict[str, Tuple[Callable[[FakeHost], None], Callable[[FakeHost], None]]] = {
     "timesync": (lambda host: setattr(host, "synchronised", False), lambda host: setattr(host, "synchronised", True)),
     "health": (lambda host: host.answers.update(smtp="no answer"), lambda host: host.answers.clear()),
 }
@@ -59,7 +57,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "clock", "volume", "render", "databases", "services", "timesync", "health"]
+        "hostname", "selinux", "clock", "volume", "render", "databases", "services", "timesync", "health"]
 
 
 @pytest.mark.parametrize("name", ["volume", "databases"])

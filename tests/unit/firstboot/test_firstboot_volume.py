@@ -1,8 +1,7 @@
 """What may be done to a volume: found by serial, formatted only if truly blank, never otherwise."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Dict
 
 import pytest
 from firstboot_machine import SITE, FakeHost, machine, with_keys, work
@@ -51,7 +50,7 @@ def content(host: FakeHost) -> bytes:
     ({}, ZEROS, at(1, volume.MARK), "no filesystem that is known here, but its first or last MiB is not empty"),
     ({}, bytes(512), bytes(512), "it is smaller than 1 MiB"),
 ])
-def test_judge(known: dict[str, str], first: bytes, last: bytes, wanted: str) -> None:
+def test_judge(known: Dict[str, str], first: bytes, last: bytes, wanted: str) -> None:
     assert volume.judge(known, first, last) == wanted
 
 
@@ -104,7 +103,8 @@ def test_what_is_not_blank_is_left_as_it_is(host: FakeHost, goal: Work, what: by
 
 def test_a_volume_that_is_attached_late_is_waited_for(host: FakeHost, goal: Work) -> None:
     link = next(host.path("/dev/disk/by-id").iterdir())
-    place = link.rename(link.with_name("virtio-somebody-else"))
+    place = link.with_name("virtio-somebody-else")
+    link.rename(place)
     assert volume.check(host, goal) == f"no disk with the serial {SERIAL} is attached"
     with pytest.raises(TransientError, match=f"no disk with the serial {SERIAL} is attached; there are: virtio-some"):
         volume.apply(host, goal)

@@ -1,10 +1,8 @@
 """What the webmail and storage roles brought: site keys, services that a site may do without, values of sogo.conf."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List
 
 import pytest
 from firstboot_machine import ROLE, SITE, machine, role, storing, with_keys, work
@@ -22,7 +20,7 @@ TLS = {"certificate": "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE--
        "key": "literal:-----BEGIN PRIVATE KEY-----\nTUlJ\n-----END PRIVATE KEY-----\n"}
 
 
-def problems(**paths: Any) -> list[str]:
+def problems(**paths: Any) -> List[str]:
     try:
         site.load(with_keys(SITE, **paths), role())
     except DocumentError as error:
@@ -55,7 +53,7 @@ def test_defaults() -> None:
     ({"database": {"host": "db", "user": "so`go", "password": "literal:x"}},
      'site: database.user: "so`go" is not a name of letters, digits and underscores'),
 ])
-def test_words(paths: dict[str, Any], wanted: str) -> None:
+def test_words(paths: Dict[str, Any], wanted: str) -> None:
     assert problems(**paths) == [wanted]
 
 
@@ -73,7 +71,7 @@ def test_titles(title: str) -> None:
 ])
 def test_plist(value: str, wanted: str) -> None:
     assert rendering.plist(value) == wanted
-    assert rendering.plist(value).isascii()
+    rendering.plist(value).encode("ascii")
 
 
 def test_plist_lets_no_line_through() -> None:
@@ -119,7 +117,7 @@ def test_role_file_with_a_store() -> None:
     ({"databases": [{"name": "a`b", "service": "clamd", "account": "x"}]},
      'role.json: databases[0].name: "a`b" is not a database\'s name'),
 ])
-def test_wrong_role_files(changes: dict[str, Any], problem: str) -> None:
+def test_wrong_role_files(changes: Dict[str, Any], problem: str) -> None:
     with pytest.raises(DocumentError) as caught:
         rolefile.load(json.dumps({**ROLE, **changes}).encode())
     assert caught.value.problems == (problem,)
