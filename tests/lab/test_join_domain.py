@@ -40,6 +40,18 @@ def failed(seen: dict[str, Any]) -> tuple[str, str]:
     return seen["message"], seen["hint"]
 
 
+def test_the_domain_answers_who_looks_things_up(told: dict[str, Any]) -> None:
+    seen = told["directory"]
+    assert seen["srv"] == ["0 100 389 dc1.ad.example.org."]
+    for case in ("starttls", "ldaps", "by address"):
+        status, lines = seen[case]
+        assert status == 0, lines
+        assert {"mail: anna@example.org", "info: 1073741824", "mail: all@example.org",
+                "member: CN=team,OU=people,DC=ad,DC=example,DC=org"} <= set(lines)
+    # 8: strongerAuthRequired, as of a controller that asks for signing.
+    assert seen["plain"][0] == 8
+
+
 def test_an_instance_joins_at_boot(told: dict[str, Any]) -> None:
     seen = told["whole"]
     status = json.loads(seen["status"])
