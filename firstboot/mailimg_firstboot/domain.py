@@ -89,7 +89,7 @@ class Domain:
         """The controller that adcli chooses: DNS SRV, then the nearest that answers a ping; kept while it answers."""
         if self._chosen is not None:
             return self._chosen
-        argv = ["adcli", "info", "--domain=" + me.domain]
+        argv = ["adcli", "info", me.domain]
         done = self._run(argv, "look for a controller of " + me.domain, ADCLI_TIMEOUT, check=False)
         found = re.search(r"^domain-controller = (\S+)$", done.out.decode("utf-8", "replace"), re.MULTILINE)
         if done.status != 0 or found is None:
