@@ -6,11 +6,12 @@ from typing import Callable, Dict, Tuple
 import pytest
 from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
+from firstboot_pools import POOLED
 from firstboot_store import SERIAL
 
 from mailimg_firstboot.engine import STEPS, Step
 from mailimg_firstboot.errors import StepError, TolerableError
-from mailimg_firstboot.steps import clock, hostname, render, services
+from mailimg_firstboot.steps import clock, health, hostname, render, services
 from mailimg_firstboot.work import Work
 
 # Steps that only watch: the world, not `apply`, makes the difference go away.
@@ -31,7 +32,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    document = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
+    document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
@@ -59,7 +60,8 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "selinux", "clock", "volume", "render", "join", "databases", "services", "timesync", "health"]
+        "hostname", "selinux", "clock", "volume", "render", "join", "databases", "services", "timesync", "health",
+        "balancer"]
 
 
 @pytest.mark.parametrize("name", ["volume", "join", "databases"])
@@ -244,5 +246,5 @@ def test_services_notice_a_unit_that_systemd_only_calls_started(tmp_path: Path) 
 def test_health_names_every_check_that_fails(tmp_path: Path) -> None:
     host = machine(tmp_path)
     host.answers = {"clamd": "no answer: Connection refused", "smtp": "greeted with 554"}
-    assert STEPS[-1].check(host, work(host)) == (
+    assert health.check(host, work(host)) == (
         "clamd (unix /run/clamav/clamd.ctl): no answer: Connection refused; smtp (smtp 127.0.0.1:25): greeted with 554")
