@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
-from mailimg_firstboot import schema, site_cloud
+from mailimg_firstboot import membership, schema, site_cloud
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
 
@@ -137,6 +137,8 @@ def _meaning(document: Dict[str, Any], bad: Set[str], role: RoleFile) -> Iterato
     if isinstance(directory, dict):
         yield from _directory_meaning(directory, bad)
     yield from _vips_meaning(document, role)
+    if isinstance(document.get("join"), dict):
+        yield from _join_meaning(document["join"])
     yield from _dkim_meaning(document)
     yield from _twice(document, "masters", "login")
 
@@ -170,6 +172,18 @@ def _vips_meaning(document: Dict[str, Any], role: RoleFile) -> Iterator[Tuple[st
     if (_has_text(_at(document, "vips.smtp_out"), "tls") and document["vips"]["smtp_out"]["tls"] == "implicit"
             and "vips.smtp_out" in role.site and postfix and not postfix.get("compatibility_level")):
         yield "vips.smtp_out.tls", "implicit, but Postfix of {} reaches others by starttls only".format(role.distro)
+
+
+def _join_meaning(join: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Who joins, and where to."""
+    if ("user" in join) == ("one_time_password" in join):
+        yield "join", "give either user and password, or one_time_password"
+    elif ("user" in join) != ("password" in join):
+        yield "join.password", "goes with join.user" if "password" in join else "missing; join.user needs it"
+    if _has_text(join, "realm") and _has_text(join, "ou"):
+        base = membership.base(join["realm"])
+        if not re.sub(r"\s*,\s*", ",", join["ou"]).lower().endswith("," + base.lower()):
+            yield "join.ou", "{} is not below {}".format(join["ou"], base)
 
 
 def _dkim_meaning(document: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
