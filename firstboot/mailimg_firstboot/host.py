@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from mailimg_firstboot import encoding
+from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
@@ -63,6 +64,7 @@ class Host:
         self.root = Path(root).resolve()
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
+        self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
 

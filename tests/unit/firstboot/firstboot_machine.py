@@ -8,6 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from firstboot_pools import FakeCloud
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
 
 from mailimg_firstboot import engine, rendering, rolefile, secret, site
@@ -153,6 +154,7 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
+        self.cloud: FakeCloud = FakeCloud(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -294,5 +296,5 @@ def picture(host: FakeHost) -> Dict[str, Any]:
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given)}
+              "given": dict(host.given), "pools": dict(host.cloud.dialect.held)}
     return {"files": files, "name": host.name, **units, **stored}
