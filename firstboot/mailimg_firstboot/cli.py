@@ -110,12 +110,22 @@ def status(arguments: argparse.Namespace) -> int:
         clock.sleep(LOOK)
         found = reports.read_status(host)
     seen = signatures.look(host, found["signatures"], clock.epoch()) if found and found.get("signatures") else None
+    certificate = found and found.get("certificate")
+    if certificate:
+        from mailimg_firstboot import certificates
+
+        certificate = certificates.look(certificate, clock.epoch())
     if arguments.json:
-        _say(json.dumps(found and dict(found, signatures=seen), indent=1))
+        _say(json.dumps(found and dict(found, signatures=seen, certificate=certificate), indent=1))
     else:
         _say(_state(found))
         for one in found["steps"] if found else []:
             _say("  {name:<10} {state:<8} {seconds:8.2f} s  {message}".format(**one))
+        if certificate:
+            _say("certificate: {} until {not_after}, from {source}, checked {checked}".format(
+                ", ".join(certificate["names"]) or "(no names)", **certificate))
+            if certificate["warning"]:
+                _say("warning: " + certificate["warning"])
         if seen:
             _say("warning: " + seen["warning"] if seen["warning"] else SIGNATURES.format(**seen))
     return 0 if found is not None and found["state"] == "ready" else 1
@@ -134,6 +144,18 @@ def check_signatures(arguments: argparse.Namespace) -> int:
     # systemd reads <4> as a priority: warning. A unit that failed would say that the check itself does not work.
     _say("{}mailimg: {}".format("<4>" if arguments.journal else "", seen["warning"]))
     return 0 if arguments.journal else 1
+
+
+def renew(arguments: argparse.Namespace) -> int:
+    """Fetch the certificate again; hand a new one to the daemons."""
+    from mailimg_firstboot import engine, renewal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _interrupted)
+    host = Host()
+    with host.lock(engine.LOCK):
+        renewal.renew(host, Clock(), _options(arguments), _say)
+    return 0
 
 
 def analyze(_arguments: argparse.Namespace) -> int:
@@ -210,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print status.json, with the age of virus signatures")
     one = command(check_signatures, "signatures", "print how old the virus signatures are; exit status 1: too old")
     one.add_argument("--journal", action="store_true", help="for the timer: a warning for the journal, exit status 0")
+    command(renew, "renew", "fetch the certificate again; hand a new one to the daemons that use it", 300.0)
     command(analyze, "analyze", "print where the time of the last run went")
     one = command(render, "render", "print the role's files as they must be, secrets masked", SHORT_PATIENCE)
     one.add_argument("--site", type=_path, metavar="FILE", help="a site document (default: the instance's)")

@@ -21,6 +21,7 @@ from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
+from mailimg_firstboot.tls import Tls
 
 # What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
 PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
@@ -64,6 +65,7 @@ class Host:
         self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
+        self.tls = Tls(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
@@ -255,13 +257,10 @@ class Host:
         return clocks.synchronised()
 
     def uptime(self) -> float:
-        """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""
-        whole = float((self.read("/proc/uptime") or b"0 0").split()[0])
-        if not self.path("/run/systemd/container").exists():
-            return whole
-        # proc(5): field 22 is the start in clock ticks; the second field, in brackets, may hold blanks.
-        fields = (self.read("/proc/1/stat") or b"").rsplit(b")", 1)[-1].split()
-        return whole - int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else whole
+        """Seconds since this machine started."""
+        from mailimg_firstboot import uptime
+
+        return uptime.of(self.read, self.path("/run/systemd/container").exists())
 
     def console(self, line: str) -> None:
         """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""

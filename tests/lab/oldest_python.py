@@ -11,8 +11,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# What an image of CentOS 7 has, from EPEL 7 (python36-jinja2, -markupsafe, -jsonschema, -PyYAML); no other is imported.
-LIBRARIES = ("Jinja2==2.11.1", "MarkupSafe==0.23", "jsonschema==2.5.1", "PyYAML==3.13")
+# What an image of CentOS 7 has, from EPEL 7 (python36-jinja2, -markupsafe, -jsonschema, -PyYAML, -cryptography), and
+# what these import. That cryptography is 2.3 there is from memory; the wheel brings an OpenSSL of its own (1.1.0), not
+# the image's 1.0.2.
+LIBRARIES = (
+    "Jinja2==2.11.1", "MarkupSafe==0.23", "jsonschema==2.5.1", "PyYAML==3.13", "cryptography==2.3",
+    "asn1crypto==0.24.0", "cffi==1.11.5", "idna==2.7", "pycparser==2.18", "six==1.11.0",
+)
 # The last pytest for 3.6, and all that it needs, by number: a pip of that age takes what is too new for it.
 PYTEST = (
     "pytest==7.0.1", "attrs==22.2.0", "importlib-metadata==4.8.3", "iniconfig==1.1.1", "packaging==21.3",

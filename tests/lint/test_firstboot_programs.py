@@ -30,6 +30,8 @@ KNOWN = {
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),
     "setenforce": set(),
+    # -legacy is OpenSSL 3's, and is given only to one that has said that it keeps old ciphers apart.
+    "openssl": {"pkcs12", "-in", "-passin", "stdin", "-nodes", "-legacy"},
     "client": {"--no-defaults", "--protocol=socket", "--socket=", "--user=root", "--batch", "--skip-column-names",
                "--execute"},
 }

@@ -49,7 +49,7 @@ class Platform:
         return {
             "outgoing": {"host": at.OUTGOING_NAME, "port": at.OUTGOING_PORT, "login": SERVICE,
                          "password": f"literal:{self.password}", "ca": self.authority.pem},
-            "tls": {"certificate": self.node.certificate.read_text(), "key": f"literal:{self.node.key.read_text()}"},
+            "tls": {"certificate": self.node.chain, "key": f"literal:{self.node.key.read_text()}"},
             "dkim": [{"domain": at.DOMAIN, "selector": at.DKIM_SELECTOR, "key": f"literal:{self._dkim}"}],
             # Nothing is mounted from there: a container is given the mount point itself.
             "storage": {"server": f"nfs.{at.CLOUD_DOMAIN}", "export": "/NFSVOL"},

@@ -127,7 +127,7 @@ def test_interruption(host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.mark.parametrize("words", [["--help"], *[[name, "--help"] for name in (
-    "apply", "check", "status", "signatures", "analyze", "render")]])
+    "apply", "check", "status", "signatures", "renew", "analyze", "render")]])
 def test_help(words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
