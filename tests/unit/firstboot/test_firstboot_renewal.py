@@ -48,8 +48,9 @@ def test_a_new_one(layer: LayerHost) -> None:
     state = layer.host.state(KEY)
     assert state is not None
     assert state.mode == 0o640
-    assert said == ["certificate of mail.example.org until 2026-08-28T12:00:00Z, "
-                    "from https://pki.example.org/layer.pem: installed as {}, {}, reloaded postfix".format(CERTIFICATE, KEY)]
+    assert said == [
+        "certificate of mail.example.org until 2026-08-28T12:00:00Z, from https://pki.example.org/layer.pem: "
+        "installed as {}, {}, reloaded postfix".format(CERTIFICATE, KEY)]
     assert (layer.status()["not_after"], layer.status()["kept"]) == ("2026-08-28T12:00:00Z", False)
     status = read_status(layer.host)
     assert status is not None
