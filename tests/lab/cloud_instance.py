@@ -12,6 +12,7 @@ from cloud.project import Credential
 
 from mailimg_firstboot import engine, rolefile, secret, site
 from mailimg_firstboot import node as nodes
+from mailimg_firstboot.errors import TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_events
 from mailimg_firstboot.steps import balancer
@@ -66,7 +67,14 @@ class Instance:
 
     def leave(self) -> None:
         """Out of the pools, when they can be changed."""
-        keep_trying(lambda: balancer.undo(self.host, self.work), self.clock, 60.0, self.report.note, 1.0)
+
+        def attempt() -> None:
+            balancer.undo(self.host, self.work)
+            left = balancer.left(self.host, self.work)
+            if left is not None:
+                raise TransientError(left)
+
+        keep_trying(attempt, self.clock, 60.0, self.report.note, 1.0)
 
     def waits(self) -> list[str]:
         """What it has waited for so far."""

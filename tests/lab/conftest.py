@@ -11,7 +11,7 @@ import pytest
 import standin
 from builder_site import Site, make_site
 from el7_site import El7
-from standin import inside, server
+from standin import inside, keys, server
 
 from mailimg.store import DEFAULT_ROOT, Store
 
@@ -43,9 +43,10 @@ def stand_in() -> standin.StandIn:
 
 @pytest.fixture(scope="session")
 def el7(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
-    """An installation that finds the stand-in on loopback."""
-    with standin.serve(stand_in) as running:
-        yield El7(stand_in, running, tmp_path_factory.mktemp("el7"))
+    """An installation that finds the stand-in on loopback, by an authority that only `--mirror-ca` makes known."""
+    folder = tmp_path_factory.mktemp("el7")
+    with standin.serve(stand_in, keys.make_authority(folder, "house")) as running:
+        yield El7(stand_in, running, folder)
 
 
 @pytest.fixture(scope="session")

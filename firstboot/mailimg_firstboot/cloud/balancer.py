@@ -137,7 +137,10 @@ class Balancer:
         return [one.words for goal in self._goals for one in self._removing(goal)]
 
     def remove(self) -> None:
-        """One attempt to take this instance, and nothing else, out of each pool. Errors as `register`."""
+        """One attempt to take this instance, and nothing else, out of each pool. Errors as `register`.
+
+        A load balancer takes a while to forget a member: it is out when `left` is empty.
+        """
         self._act(self._removing)
 
     def _act(self, plan: Callable[[Goal], List[Action]]) -> None:
@@ -157,8 +160,11 @@ class Balancer:
 
     def _registering(self, goal: Goal) -> List[Action]:
         pool, members = self._look(goal)
-        actions = [self._removal(goal, pool, one, "a member of this instance has another address or port: {}:{}".format(
-            one.address, one.port)) for one in members if self._named(one, goal) and not _at(one, goal)]
+        # Two ports of the role may be in one pool.
+        stale = [one for one in members
+                 if self._named(one, goal) and not any(_at(one, other) for other in self._goals)]
+        words = goal.place + ": a member of this instance has another address or port: {}:{}"
+        actions = [self._removal(goal, pool, one, words.format(one.address, one.port)) for one in stale]
         ours = next((one for one in members if _at(one, goal)), None)
         what = "add {}:{} to {}".format(goal.address, goal.port, goal.place)
         if ours is None:
@@ -187,6 +193,8 @@ class Balancer:
         name, value = self._dialect.drain
         actions = []
         for pool, one in self._ours(goal):
+            if one.status == "PENDING_DELETE":
+                continue
             if PENDING.match(one.status):
                 actions.append(Action("{}: the member is {}".format(goal.place, one.status), None))
             elif getattr(one, name) != value:
@@ -194,8 +202,14 @@ class Balancer:
         return actions
 
     def _removing(self, goal: Goal) -> List[Action]:
-        return [self._removal(goal, pool, one, "{}: member {}:{} is there".format(goal.place, one.address, one.port))
-                for pool, one in self._ours(goal)]
+        actions = []
+        for pool, one in self._ours(goal):
+            words = "{}: member {}:{} is there".format(goal.place, one.address, one.port)
+            if one.status == "PENDING_DELETE":
+                actions.append(Action("{}, {}".format(words, one.status), None))
+            else:
+                actions.append(self._removal(goal, pool, one, words))
+        return actions
 
     def _ours(self, goal: Goal) -> List[Tuple[str, Member]]:
         """Our members with their pool; a pool that is gone has none."""

@@ -8,7 +8,6 @@ a TransientError, for `waiting.keep_trying`. No error holds a token or the crede
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
@@ -125,8 +124,11 @@ class Session:
             TransientError: no answer, 408, 429, or a server error.
             StepError: refused, or an answer that trying again would not change.
         """
-        from keystoneauth1 import exceptions
-
+        try:
+            from keystoneauth1 import exceptions
+        except ImportError as error:
+            raise StepError("{}: this image has no {}".format(what, error.name),
+                            "Build it anew; the element mailimg-agent-deps brings the agent's libraries.") from error
         try:
             self._open()
             url = self._endpoint(service, what) + _filled(path, names) + query
@@ -168,6 +170,9 @@ class Session:
         if self._settings.ca == "system":
             # The library's own bundle is not the system's.
             return self._settings.bundle or True
+        # Late: it imports random (see cli).
+        import tempfile
+
         # Loses its name at once, so that a killed run leaves nothing; open for as long as this object lives.
         self._trust, name = tempfile.mkstemp(prefix="mailimg-ca-")
         Path(name).unlink()

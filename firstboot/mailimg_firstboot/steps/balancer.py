@@ -49,7 +49,10 @@ def left(host: Host, work: Work) -> Optional[str]:
 
 
 def undo(host: Host, work: Work) -> None:
-    """Drain, then remove this instance's members and nothing else. Errors as `apply`."""
+    """Drain, then remove this instance's members and nothing else; `left` tells when they are gone. Errors as `apply`.
+
+    Draining is an act of its own for the load balancer, which is under change (TransientError) after it.
+    """
     if "balancer" in work.site:
         balancer = host.cloud.balancer(work.site, work.role, work.node)
         balancer.drain()
