@@ -23,7 +23,7 @@ PYTEST = (
     "pytest==7.0.1", "attrs==22.2.0", "importlib-metadata==4.8.3", "iniconfig==1.1.1", "packaging==21.3",
     "pluggy==1.0.0", "py==1.11.0", "pyparsing==3.0.9", "tomli==1.2.3", "typing-extensions==4.1.1", "zipp==3.6.0",
 )
-# keystoneauth1 for 3.6 and all that it needs beside `LIBRARIES` and `PYTEST`; requests is EPEL 7's (python36-requests), of 2017.
+# keystoneauth1 for 3.6 and all that it needs beside these; requests is EPEL 7's (python36-requests), of 2017.
 KEYSTONEAUTH = (
     "keystoneauth1==5.1.3", "os-service-types==1.7.0", "stevedore==3.5.2", "pbr==5.11.1", "iso8601==1.1.0",
     "requests==2.14.2",
