@@ -33,7 +33,7 @@ def site_keys(authority: Authority) -> Mapping[str, Any]:
             "sieve": {"host": at.IMAP_NAME},
             "ca": authority.pem,
         },
-        "tls": {"certificate": own.certificate.read_text(), "key": f"literal:{own.key.read_text()}"},
+        "tls": {"certificate": own.chain, "key": f"literal:{own.key.read_text()}"},
         "webmail": {"title": at.WEBMAIL_TITLE, "time_zone": "Europe/Vienna"},
     }
 
