@@ -1,9 +1,8 @@
-"""The layer's certificate from real sources: an HTTPS server with its own authority, PKCS#12 archives, Barbican."""
+"""The layer's certificate from real sources: an HTTPS server with its own authority, PKCS#12 archives."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import subprocess
 import threading
 import time
@@ -12,72 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud import Rig
+from certificate_node import NAME, Node, both
 from https_files import HttpsFiles
 
 from mailimg.verify.authority import Authority, Certificate
-from mailimg_firstboot import engine
 from mailimg_firstboot.certificates import KEPT
-from mailimg_firstboot.cloud import barbican
-from mailimg_firstboot.errors import FirstbootError, GaveUpError, StepError
-from mailimg_firstboot.host import Host
-from mailimg_firstboot.report import Report, read_events, read_status
+from mailimg_firstboot.errors import GaveUpError, StepError
+from mailimg_firstboot.report import read_status
 from mailimg_firstboot.steps import certificate as certificate_step
 from mailimg_firstboot.tls import download, pkcs12
-from mailimg_firstboot.waiting import Clock
-from mailimg_firstboot.work import Work
 
 pytestmark = pytest.mark.lab
 
-NAME = "mail.example.org"
 PASSWORD = "open sesame 7"
-ROLE = {
-    "schema": 1, "role": "pop-imap-lda", "distro": "debian-12", "identity": "0" * 64, "version": "0.1.0",
-    "site": ["tls"], "parameters": {}, "facts": {}, "services": [], "health": [], "ports": [], "files": [
-        {"template": "certificate.pem.j2", "path": "/etc/x/certificate.pem", "owner": "root", "group": "root",
-         "mode": "0644"},
-        {"template": "key.pem.j2", "path": "/etc/x/key.pem", "owner": "root", "group": "root", "mode": "0600",
-         "secret": True}]}
-STEPS = tuple(step for step in engine.STEPS if step.name in ("certificate", "render"))
-
-
-class Node(Host):
-    """A folder as a machine; its clock is taken for synchronised."""
-
-    def __init__(self, root: Path, site: dict[str, Any]) -> None:
-        super().__init__(str(root))
-        for name, text in {
-            "/etc/mailimg/role.json": json.dumps(ROLE), "/etc/passwd": "root:x:0:0::/:/bin/sh\n",
-            "/etc/group": "root:x:0:\n", "/proc/uptime": "1.0 1.0\n",
-            "/usr/share/mailimg/templates/certificate.pem.j2": "{{ site.tls.certificate | pem }}",
-            "/usr/share/mailimg/templates/key.pem.j2": "{{ site.tls.key | pem }}",
-            "/var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json": json.dumps(
-                {"uuid": "00000000-0000-4000-8000-00000000dead", "hostname": "mail-1"}),
-        }.items():
-            self.path(name).parent.mkdir(parents=True, exist_ok=True)
-            self.path(name).write_text(text)
-        self.say(site)
-
-    def say(self, site: dict[str, Any]) -> None:
-        """Another site document."""
-        seed = self.path("/var/lib/cloud/seed/config_drive/openstack/latest/user_data")
-        seed.write_text(json.dumps({"mailimg": 1, **site}))
-
-    def clock_synchronised(self) -> bool:
-        return True
-
-    def boot(self, patience: float = 1.0) -> Work:
-        """The part of a run that is about certificates."""
-        options = engine.Options(patience=patience, certificate_patience=1.0)
-        return engine.apply(self, Clock(), Report(self, Clock()), options, STEPS)
-
-    def served(self) -> tuple[bytes | None, bytes | None]:
-        """What the daemons would read."""
-        return self.read("/etc/x/certificate.pem"), self.read("/etc/x/key.pem")
-
-    def told(self, kind: str) -> list[str]:
-        """Messages of events."""
-        return [one["message"] for one in read_events(self) if one["event"] == kind]
 
 
 @pytest.fixture
@@ -96,10 +42,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A company's authority, with one between it and its servers."""
     folder = tmp_path_factory.mktemp("company")
     return Authority(folder, Authority(folder, name="company"), "company servers")
-
-
-def both(one: Certificate) -> bytes:
-    return one.chain.encode() + one.key.read_bytes()
 
 
 def node(tmp_path: Path, files: HttpsFiles, **more: Any) -> Node:
@@ -317,28 +259,3 @@ def test_the_same_again_writes_nothing(source: HttpsFiles, authority: Authority,
     assert one.path(KEPT).stat().st_mtime_ns == kept
     certificate_step.undo(one, work)
     assert not one.path(KEPT).exists()
-
-
-def test_a_container_of_a_real_barbican(rig: Rig, authority: Authority, tmp_path: Path) -> None:
-    project = rig.project()
-    made = authority.issue(NAME)
-    container = project.container(
-        certificate=project.secret(made.certificate.read_bytes(), "certificate"),
-        private_key=project.secret(made.key.read_bytes(), "private", text=False),
-        intermediates=project.secret(authority.chain.encode(), "certificate"))
-    credential = project.credential(barbican.RULES)
-    site = {
-        "cloud": {"auth_url": rig.keystone, "application_credential_id": credential.id,
-                  "application_credential_secret": f"literal:{credential.secret}", "ca": rig.ca},
-        "tls": {"container": f"barbican:{container}", "names": [NAME]}}
-    one = Node(tmp_path / "node", site)
-    with rig.down("barbican"), pytest.raises(GaveUpError, match="in Barbican: Connection refused"):
-        one.boot()
-    one.boot()
-    assert one.served() == (made.chain.encode(), made.key.read_bytes())
-    with rig.down("barbican"):
-        one.boot()
-    assert [words for words in one.told("warning") if "NOT RENEWED" in words]
-    one.say({**site, "tls": {"container": "barbican:00000000-0000-4000-8000-00000000dead", "names": ["x.example.org"]}})
-    with pytest.raises(FirstbootError, match="read container 00000000-0000-4000-8000-00000000dead in Barbican: 404"):
-        one.boot()

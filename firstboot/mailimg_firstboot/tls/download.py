@@ -15,7 +15,7 @@ MAX_BYTES = 1 << 20
 
 
 class UntrustedError(StepError):
-    """The server is not who it must be; `time`: what its certificate says of its dates is why."""
+    """The server is not who it must be; `time`: the dates of its certificate are, or may be, why."""
 
     def __init__(self, message: str, hint: str, time: bool) -> None:
         super().__init__(message, hint)
@@ -58,10 +58,14 @@ def get(url: str, ca: Optional[str], bundle: Optional[str]) -> bytes:
         if isinstance(reason, (ssl.SSLError, ssl.CertificateError)) and re.search("(?i)certificate.verify|match", said):
             words = "{}: the server's certificate does not chain to tls.ca, or is of another name".format(what)
             dates = re.search("expired|not yet valid", said)
+            # Python 3.6 does not say why, but for names: dates may be the reason.
+            blind = re.search(r"verify failed \(", said) is not None
             if dates:
                 words = "{}: the server's own certificate is {}".format(what, dates.group())
+            elif blind:
+                words += ", or is not valid now"
             raise UntrustedError(words, "Give its authority as tls.ca. A wrong clock has the same effect: `date`.",
-                                 dates is not None) from None
+                                 dates is not None or blind) from None
         words = getattr(reason, "strerror", None) or said or type(reason).__name__
         raise TransientError("{}: {}".format(what, words), "Has the instance a route to the server?") from None
 
