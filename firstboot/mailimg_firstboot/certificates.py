@@ -103,17 +103,6 @@ def kept_content(one: Bundle) -> bytes:
     return "\n".join([one.key.reveal().strip(), one.certificate.strip(), ""]).encode("ascii")
 
 
-def look(status: Dict[str, Any], now: float) -> Dict[str, Any]:
-    """The entry of status.json, with what the time since has made of it."""
-    from datetime import datetime, timezone
-
-    ends = datetime.strptime(status["not_after"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
-    ending = checks.ending(ends, now, status["warn_days"])
-    if status["warning"] is None and ending:
-        return dict(status, warning="certificate: " + ending)
-    return status
-
-
 def _attempt(host: Host, clock: Clock, site: Dict[str, Any], role: RoleFile) -> Certificate:
     """Fetch it once and check it."""
     tls = site["tls"]

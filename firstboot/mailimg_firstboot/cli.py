@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
-from mailimg_firstboot import encoding, signatures
+from mailimg_firstboot import encoding, expiry, signatures
 from mailimg_firstboot import report as reports
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
 from mailimg_firstboot.host import Host
@@ -45,8 +45,6 @@ examples:
 # What stands for an instance that is not there, when files are rendered from documents at hand.
 SOME_INSTANCE = "00000000-0000-4000-8000-000000000000"
 
-SIGNATURES = "virus signatures: {database} version {version}, built {built}, {age_days} days old"
-
 # Seconds between looks at status.json, and for a metadata service that a person is waiting for.
 LOOK = 0.5
 SHORT_PATIENCE = 10.0
@@ -75,8 +73,7 @@ def apply(arguments: argparse.Namespace) -> int:
     """Bring the machine to its goal."""
     from mailimg_firstboot import engine
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _interrupted)
+    _on_signals(_interrupted)
     host, clock = Host(), Clock()
     with host.lock(engine.LOCK):
         engine.apply(host, clock, Report(host, clock), _options(arguments))
@@ -110,24 +107,16 @@ def status(arguments: argparse.Namespace) -> int:
         clock.sleep(LOOK)
         found = reports.read_status(host)
     seen = signatures.look(host, found["signatures"], clock.epoch()) if found and found.get("signatures") else None
-    certificate = found and found.get("certificate")
-    if certificate:
-        from mailimg_firstboot import certificates
-
-        certificate = certificates.look(certificate, clock.epoch())
+    certificate = expiry.look(found.get("certificate") if found else None, clock.epoch())
     if arguments.json:
         _say(json.dumps(found and dict(found, signatures=seen, certificate=certificate), indent=1))
     else:
         _say(_state(found))
         for one in found["steps"] if found else []:
             _say("  {name:<10} {state:<8} {seconds:8.2f} s  {message}".format(**one))
-        if certificate:
-            _say("certificate: {} until {not_after}, from {source}, checked {checked}".format(
-                ", ".join(certificate["names"]) or "(no names)", **certificate))
-            if certificate["warning"]:
-                _say("warning: " + certificate["warning"])
-        if seen:
-            _say("warning: " + seen["warning"] if seen["warning"] else SIGNATURES.format(**seen))
+        told = ["warning: " + seen["warning"] if seen["warning"] else signatures.SEEN.format(**seen)] if seen else []
+        for line in expiry.lines(certificate) + told:
+            _say(line)
     return 0 if found is not None and found["state"] == "ready" else 1
 
 
@@ -139,7 +128,7 @@ def check_signatures(arguments: argparse.Namespace) -> int:
         return 0
     seen = signatures.look(host, found["signatures"], Clock().epoch())
     if not seen["warning"]:
-        _say(SIGNATURES.format(**seen))
+        _say(signatures.SEEN.format(**seen))
         return 0
     # systemd reads <4> as a priority: warning. A unit that failed would say that the check itself does not work.
     _say("{}mailimg: {}".format("<4>" if arguments.journal else "", seen["warning"]))
@@ -150,11 +139,9 @@ def renew(arguments: argparse.Namespace) -> int:
     """Fetch the certificate again; hand a new one to the daemons."""
     from mailimg_firstboot import engine, renewal
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _interrupted)
-    host = Host()
-    with host.lock(engine.LOCK):
-        renewal.renew(host, Clock(), _options(arguments), _say)
+    _on_signals(_interrupted)
+    with Host().lock(engine.LOCK):
+        renewal.renew(Host(), Clock(), _options(arguments), _say)
     return 0
 
 
@@ -203,20 +190,44 @@ def render(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def validate(arguments: argparse.Namespace) -> int:
+    """Check a site document for instances of a role."""
+    from mailimg_firstboot import engine, validation
+
+    host = Host()
+    role = engine.read_role(host, engine.Options(arguments.role_file, arguments.templates))
+    content = host.read(arguments.file)
+    if content is None:
+        raise DocumentError(["{}: missing".format(arguments.file)])
+    found = validation.validate(role, content, Path(arguments.file).name, arguments.templates)
+    if arguments.json:
+        _say(json.dumps(found.document(), indent=1))
+        return DocumentError.exit_code if found.problems else 0
+    for one in found.warnings:
+        _complain("warning: " + one)
+    if found.problems:
+        raise DocumentError(found.problems, found.hint)
+    _say("right for {} on {}".format(role.role, role.distro))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mailimg-firstboot", description=HELP, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
 
+    def image(one: argparse.ArgumentParser) -> None:
+        one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
+                         help="what the image is (default: %(default)s)")
+        one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
+                         help="the role's templates (default: %(default)s)")
+
     def command(run: Any, name: str, words: str, patience: Optional[float] = None) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         one.set_defaults(run=run)
         if patience is not None:
-            one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
-                             help="what the image is (default: %(default)s)")
-            one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
-                             help="the role's templates (default: %(default)s)")
+            image(one)
             one.add_argument("--deadline", type=float, metavar="SECONDS", default=patience,
                              help="how long a silent metadata service is asked again (default: %(default)g)")
             one.add_argument("--metadata-url", metavar="URL", default="http://169.254.169.254/openstack/latest/",
@@ -239,6 +250,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--hostname", metavar="NAME", help="host name of the node (default: the instance's, or ROLE-1)")
     one.add_argument("--instance", metavar="UUID", help="id of the instance")
     one.add_argument("--output", type=_path, metavar="DIR", help="write the files below DIR, with their secrets")
+    one = command(validate, "validate", "check a site document, or user data that holds one, without its secrets")
+    image(one)
+    one.add_argument("file", type=_path, metavar="FILE", help="YAML, or user data (MIME, gzip)")
+    one.add_argument("--json", action="store_true", help="print what was found as JSON")
     return parser
 
 
@@ -255,10 +270,14 @@ def _state(found: Any) -> str:
     return "{}: {}".format(found["state"], found["message"] or "no message")
 
 
+def _on_signals(what: Any) -> None:
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, what)
+
+
 def _interrupted(number: int, _frame: Any) -> None:
     # A second signal must not interrupt the stopping of services that the first one began.
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    _on_signals(signal.SIG_IGN)
     raise SignalError("interrupted by {}".format(signal.Signals(number).name), "`mailimg-firstboot apply` begins anew.")
 
 

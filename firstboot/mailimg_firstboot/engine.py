@@ -19,6 +19,7 @@ from mailimg_firstboot.steps import (
     databases,
     health,
     hostname,
+    join,
     render,
     selinux,
     services,
@@ -67,6 +68,8 @@ STEPS: Tuple[Step, ...] = (
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
     Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
+    # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
+    Step("join", join.check, join.apply, join.undo, patience=300.0, longest=5.0),
     Step("databases", databases.check, databases.apply, databases.undo),
     Step("services", services.check, services.apply, services.undo),
     # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it.

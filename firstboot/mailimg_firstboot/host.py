@@ -13,9 +13,10 @@ import subprocess
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from mailimg_firstboot import encoding
+from mailimg_firstboot import clocks, encoding
 from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
+from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
@@ -64,6 +65,7 @@ class Host:
         self.mariadb = MariaDB(self.run)
         self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
+        self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
         self.tls = Tls(self.path, self.run)
 
@@ -252,15 +254,11 @@ class Host:
 
     def clock_synchronised(self) -> bool:
         """Whether the kernel's clock follows a time source."""
-        from mailimg_firstboot import clocks
-
         return clocks.synchronised()
 
     def uptime(self) -> float:
-        """Seconds since this machine started."""
-        from mailimg_firstboot import uptime
-
-        return uptime.of(self.read, self.path("/run/systemd/container").exists())
+        """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""
+        return clocks.uptime(self.read, self.path("/run/systemd/container").exists())
 
     def console(self, line: str) -> None:
         """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""

@@ -8,14 +8,15 @@ import pwd
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from firstboot_domain import FakeDomain
 from firstboot_pools import FakeCloud
-from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
+from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB, FakeSELinux
 
 from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
-from mailimg_firstboot.selinux import ENFORCE, SELinux
+from mailimg_firstboot.selinux import ENFORCE
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -36,7 +37,7 @@ SITE: Dict[str, Any] = {
         "bind_password": "literal:" + PASSWORD,
         "ca": "system",
     },
-    "delivery": {"host": "delivery.cloud.example.org"},
+    "vips": {"delivery": {"host": "delivery.cloud.example.org"}},
     "time": {"servers": ["ntp1.example.org"]},
 }
 
@@ -46,7 +47,7 @@ ROLE: Dict[str, Any] = {
     "distro": "debian-12",
     "identity": "0" * 64,
     "version": "0.1.0",
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery"],
     "parameters": {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },
@@ -132,19 +133,6 @@ class FakeSystemd(Systemd):
         self.orders.append("reread")
 
 
-class FakeSELinux(SELinux):
-    """A kernel whose mode is a file."""
-
-    def __init__(self, host: "FakeHost") -> None:
-        super().__init__(host.path, host.run)
-        self.host = host
-
-    def set(self, mode: str) -> None:
-        self.host.fuse.before("set SELinux " + mode)
-        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
-        self.host.fuse.after("set SELinux " + mode)
-
-
 class FakeHost(Host):
     """A folder as a machine; every change passes the fuse."""
 
@@ -154,6 +142,7 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
+        self.domain: FakeDomain = FakeDomain(self)
         self.cloud: FakeCloud = FakeCloud(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
@@ -296,5 +285,6 @@ def picture(host: FakeHost) -> Dict[str, Any]:
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given), "pools": dict(host.cloud.dialect.held)}
+              "given": dict(host.given), "pools": dict(host.cloud.dialect.held),
+              "accounts of computers": host.domain.state()}
     return {"files": files, "name": host.name, **units, **stored}

@@ -9,7 +9,7 @@ from firstboot_certificates import CHAIN, LEAF, MIDDLE, ROOT, Issued, issue, key
 from firstboot_layer import BY_URL, CERTIFICATE, KEY, URL, LayerHost
 from firstboot_machine import SITE, machine, role, with_keys, work
 
-from mailimg_firstboot import certificates, engine, offline
+from mailimg_firstboot import certificates, engine, expiry, offline
 from mailimg_firstboot.certificates import KEPT
 from mailimg_firstboot.cloud.barbican import Certificate as Stored
 from mailimg_firstboot.errors import FirstbootError, GaveUpError, StepError, TransientError
@@ -247,7 +247,8 @@ def test_warned_of_ahead(tmp_path: Path) -> None:
 def test_status_knows_what_time_has_made_of_it(days: int, words: str, tmp_path: Path) -> None:
     layer = LayerHost(tmp_path)
     layer.apply()
-    later = certificates.look(layer.status(), layer.clock.epoch() + days * 86400.0)
+    later = expiry.look(layer.status(), layer.clock.epoch() + days * 86400.0)
+    assert later is not None
     assert later["warning"] == words
 
 

@@ -63,8 +63,8 @@ def test_apply_with_wrong_documents(host: FakeHost, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == (
         "mailimg-firstboot: site: domain: unknown key; do you mean `domains`?\n"
         "mailimg-firstboot: site: role: the document is for sogo, this is an instance of smtp-in\n"
-        "mailimg-firstboot: Correct the document; `mailimg-firstboot render --site FILE` makes the same check without "
-        "the cloud.\n")
+        "mailimg-firstboot: Correct the document; `mailimg site validate FILE --role ROLE` makes the same check before "
+        "the boot.\n")
     assert cli.main(["check"]) == 2
     assert cli.main(["status"]) == 1
 
