@@ -14,7 +14,7 @@ from mailimg_firstboot.errors import (
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.steps import databases, health, hostname, render, selinux, services, timesync, volume
+from mailimg_firstboot.steps import databases, health, hostname, render, selinux, services, storage, timesync, volume
 from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
 from mailimg_firstboot.work import Work
 
@@ -51,6 +51,8 @@ STEPS: Tuple[Step, ...] = (
     Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
+    # A stack starts the storage server along with this one, and formats its volume first.
+    Step("storage", storage.check, storage.apply, storage.undo, patience=900.0, longest=10.0),
     Step("render", render.check, render.apply, render.undo),
     Step("databases", databases.check, databases.apply, databases.undo),
     Step("services", services.check, services.apply, services.undo),

@@ -17,6 +17,7 @@ from mailimg_firstboot import encoding
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.nfs import NFS
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
@@ -64,6 +65,7 @@ class Host:
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
         self.disks = Disks(self.path, self.run)
+        self.nfs = NFS(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
 
     def path(self, path: str) -> Path:
@@ -293,3 +295,6 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        # It waits in the kernel, for a device or a server that is away: Popen would wait along with it, for ever.
+        process.returncode = -signal.SIGKILL
