@@ -25,6 +25,10 @@ PREPARE_TIMEOUT = 240.0
 JOURNAL_LATE = 2.0
 
 
+class StaleError(TransientError):
+    """The server answers, but no longer knows what is mounted."""
+
+
 class Storage(NamedTuple):
     """What is to be mounted where: an item of role.json with its site key.
 
@@ -114,7 +118,8 @@ class NFS:
         """Owner of the root (`uid`, `gid`), `read_only`, number of hashed folders that are `missing`.
 
         Raises:
-            TransientError: the server does not answer, or the handle is stale.
+            StaleError: the handle is stale.
+            TransientError: the server does not answer.
         """
         return self._ask("look", place, uid, gid, folders, "", LOOK_TIMEOUT)
 
@@ -150,12 +155,13 @@ class NFS:
             words = "{}: {}".format(what, told["error"])
             if told["errno"] == "EROFS":
                 raise StepError(words, "The server must export it for writing (rw).")
+            if told["errno"] == "ESTALE":
+                raise StaleError(words, "The server no longer knows the file system that was mounted.")
             raise TransientError(words, HINTS.get(told["errno"], ""))
         return told
 
 
 HINTS = {
-    "ESTALE": "The server no longer knows the file system that was mounted.",
     "EACCES": "The export's root must belong to the mailboxes' owner, who must be allowed to write there.",
     "EPERM": "The export's root must belong to the mailboxes' owner, who must be allowed to write there.",
 }

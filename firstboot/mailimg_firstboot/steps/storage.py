@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.mounts import Mount
-from mailimg_firstboot.nfs import Storage
+from mailimg_firstboot.nfs import StaleError, Storage
 from mailimg_firstboot.rolefile import MountPoint
 from mailimg_firstboot.work import Work
 
@@ -141,9 +141,7 @@ def stale(host: Host, place: MountPoint) -> bool:
     """Whether the server no longer knows what is mounted; one that does not answer may."""
     try:
         host.nfs.look(place.path, place.owner, place.group, 0)
-    except TransientError as error:
-        if "Stale file handle" not in error.message:
-            raise
+    except StaleError:
         return True
     return False
 

@@ -5,7 +5,7 @@ from typing import Callable, Dict, Tuple
 
 import pytest
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
-from firstboot_store import SERIAL
+from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot.engine import STEPS, Step
 from mailimg_firstboot.errors import StepError, TolerableError
@@ -30,7 +30,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    goal = work(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
+    goal = work(host, with_keys(SITE, **STORED_KEYS) if store else SITE)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -57,10 +57,10 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "selinux", "clock", "volume", "render", "databases", "services", "timesync", "health"]
+        "hostname", "selinux", "clock", "volume", "storage", "render", "databases", "services", "timesync", "health"]
 
 
-@pytest.mark.parametrize("name", ["volume", "databases"])
+@pytest.mark.parametrize("name", ["volume", "storage", "databases"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)
