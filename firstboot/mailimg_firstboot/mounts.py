@@ -40,7 +40,8 @@ def parse(table: bytes) -> List[Mount]:
 
 def at(table: bytes, place: str) -> Optional[Mount]:
     """What is mounted at a place: of several the last, which covers the others; None when nothing is."""
-    return ([one for one in parse(table) if one.place == place] or [None])[-1]
+    found = [one for one in parse(table) if one.place == place]
+    return found[-1] if found else None
 
 
 def _text(field: bytes) -> str:

@@ -138,12 +138,14 @@ class NFS:
             raise TransientError("another server ({}) prepares the folders of {}".format(told["busy"], place))
         return int(told["made"])
 
-    def _ask(self, verb: str, place: str, uid: int, gid: int, folders: int, name: str, timeout: float) -> Dict[str, Any]:
+    def _ask(self, verb: str, place: str, uid: int, gid: int, folders: int, name: str,
+             timeout: float) -> Dict[str, Any]:
         """Run onstorage.py, in a process of its own that may be left waiting."""
         what = {"look": "look at", "trial": "write to", "prepare": "make the folders of"}[verb] + " " + place
         script = str(Path(__file__).with_name("onstorage.py"))
         # -I: nothing of the folder it is in, nor of the environment.
-        argv = [sys.executable, "-I", script, verb, str(self._path(place)), str(uid), str(gid), str(folders), name]
+        python = sys.executable
+        argv = [python, "-I", script, verb, str(self._path(place)), str(uid), str(gid), str(folders), name]
         try:
             told: Dict[str, Any] = json.loads(self._run(argv, what, timeout).out.decode("utf-8"))
         except StepError as error:

@@ -5,8 +5,8 @@
 A file system whose server is away keeps whoever touches it waiting, so the agent never does it itself: it starts this,
 and ends it when it takes too long. One JSON object on standard output: what was found, or `errno` and `error`.
 
-NAME is unique to this machine. FOLDERS is how many folders mailboxes are hashed into: 4096 are 000 to fff, which is what
-Dovecot's `%3.4096N` gives; 0: none.
+NAME is unique to this machine. FOLDERS is how many folders mailboxes are hashed into: 4096 are 000 to fff, which is
+what Dovecot's `%3.4096N` gives; 0: none.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any, Dict, List
 
 # The lease: who prepares holds it, by a file that link(2) made, which is atomic over NFS 3 and 4 alike; locks of flock
@@ -34,71 +35,72 @@ def names(folders: int) -> List[str]:
     return ["{:0{}x}".format(number, width) for number in range(folders)]
 
 
-def look(place: str, folders: int) -> Dict[str, Any]:
+def look(place: Path, folders: int) -> Dict[str, Any]:
     """Whose the root is, whether it can be written to, and how many hashed folders are not there; changes nothing."""
-    state, space = os.stat(place), os.statvfs(place)
-    there = set(os.listdir(place)) if folders else set()
+    state, space = place.stat(), os.statvfs(str(place))
+    there = {one.name for one in place.iterdir()} if folders else set()
     return {"uid": state.st_uid, "gid": state.st_gid, "read_only": bool(space.f_flag & os.ST_RDONLY),
             "missing": sum(name not in there for name in names(folders))}
 
 
-def trial(place: str, name: str) -> Dict[str, Any]:
+def trial(place: Path, name: str) -> Dict[str, Any]:
     """Write a file through to the server, and delete it."""
-    path = os.path.join(place, ".mailimg-trial-" + name)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    path = place / (".mailimg-trial-" + name)
+    handle = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, name.encode("ascii"))
         os.fsync(handle)
     finally:
         os.close(handle)
-        os.unlink(path)
+        path.unlink()
     return {}
 
 
-def prepare(place: str, folders: int, name: str) -> Dict[str, Any]:
+def prepare(place: Path, folders: int, name: str) -> Dict[str, Any]:
     """Make the hashed folders that are missing, unless another server is at it: {"made": n} or {"busy": its name}.
 
     Correct without the lease too, because mkdir(2) is atomic and a folder that is there is as good as one that was
     made. The lease spares a server 4096 calls from each client when many start at the same moment.
     """
-    lease = os.path.join(place, LEASE)
+    lease = place / LEASE
     holder = take(lease, name)
     if holder != name:
         return {"busy": holder}
     made = 0
     try:
-        there = set(os.listdir(place))
+        there = {one.name for one in place.iterdir()}
         for number, folder in enumerate(one for one in names(folders) if one not in there):
             if number % BATCH == 0:
                 # Without times: those of the server.
-                os.utime(lease)
+                os.utime(str(lease))
             with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.join(place, folder), FOLDER_MODE)
+                (place / folder).mkdir(FOLDER_MODE)
                 made += 1
     finally:
         # Whoever took it over, because this process slept too long, removes it himself.
         with contextlib.suppress(FileNotFoundError):
             if read(lease) == name:
-                os.unlink(lease)
+                lease.unlink()
     return {"made": made}
 
 
-def take(lease: str, name: str) -> str:
+def take(lease: Path, name: str) -> str:
     """Take the lease if nobody holds it, or if its holder has not renewed it for long; who holds it now.
 
     One that this machine left when it was cut off is its own again at once.
     """
-    mine = "{}.{}".format(lease, name)
-    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    mine = lease.with_name("{}.{}".format(lease.name, name))
+    void = mine.with_name(mine.name + ".void")
+    handle = os.open(str(mine), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, name.encode("ascii"))
         os.fsync(handle)
-        os.utime(mine)
+        os.utime(str(mine))
         now = asked(mine).st_mtime
         for _ in range(3):
             # An answer may be lost and the call done all the same: the number of links tells what happened.
             with contextlib.suppress(FileExistsError):
-                os.link(mine, lease)
+                os.link(str(mine), str(lease))
             if asked(mine).st_nlink == 2:
                 return name
             try:
@@ -111,29 +113,30 @@ def take(lease: str, name: str) -> str:
                 return holder
             # Only one of several can rename it; the others find it gone, or a new one.
             with contextlib.suppress(FileNotFoundError):
-                os.rename(lease, mine + ".void")
-                os.unlink(mine + ".void")
+                lease.rename(void)
+                void.unlink()
         return "several servers"
     finally:
         os.close(handle)
-        os.unlink(mine)
+        mine.unlink()
 
 
-def read(path: str) -> str:
+def read(path: Path) -> str:
     """Content of a small file."""
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         return stream.read(100).decode("ascii", "replace")
 
 
-def asked(path: str) -> os.stat_result:
+def asked(path: Path) -> os.stat_result:
     """State of a file as the server has it: opening asks, whatever this client remembers."""
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         return os.fstat(stream.fileno())
 
 
 def main(argv: List[str]) -> int:
     """Do it as the owner; 0 when an answer was given, whatever it says."""
-    verb, place, uid, gid, folders, name = argv[1:]
+    verb, root, uid, gid, folders, name = argv[1:]
+    place = Path(root)
     told: Dict[str, Any]
     try:
         os.setgroups([])

@@ -23,7 +23,7 @@ LARGEST = 4 << 20
 
 
 class Answer(NamedTuple):
-    """What became of a call: `status` of RFC 5531, the result's bytes, and with OTHER_VERSION the versions there are."""
+    """What became of a call: `status` of RFC 5531, the result, and with OTHER_VERSION the versions that there are."""
 
     status: int
     result: bytes

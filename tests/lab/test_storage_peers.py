@@ -43,6 +43,10 @@ def start(verb: str, place: Path, name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
+def listed(place: Path) -> list[str]:
+    return [one.name for one in place.iterdir()]
+
+
 def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     out, _ = process.communicate(timeout=60)
     return dict(json.loads(out))
@@ -52,7 +56,7 @@ def test_many_prepare_at_the_same_moment_and_one_does_it(place: Path) -> None:
     waiting = {f"server-{number}" for number in range(12)}
     made: list[int] = []
     while waiting:
-        answers = {name: process for name, process in ((name, start("prepare", place, name)) for name in waiting)}
+        answers = {name: start("prepare", place, name) for name in waiting}
         for name, process in answers.items():
             answer = told(process)
             if "made" in answer:
@@ -61,7 +65,7 @@ def test_many_prepare_at_the_same_moment_and_one_does_it(place: Path) -> None:
             else:
                 assert answer["busy"].startswith("server"), answer
     assert sorted(made) == [0] * 11 + [FOLDERS]
-    assert sorted(os.listdir(place)) == onstorage.names(FOLDERS), "and nothing of the lease is left"
+    assert sorted(listed(place)) == onstorage.names(FOLDERS), "and nothing of the lease is left"
     state = (place / "abc").stat()
     assert (state.st_uid, state.st_gid, state.st_mode & 0o777) == (OWNER, OWNER, 0o700)
     assert told(start("look", place, "me")) == {"uid": OWNER, "gid": OWNER, "read_only": False, "missing": 0}
@@ -70,18 +74,18 @@ def test_many_prepare_at_the_same_moment_and_one_does_it(place: Path) -> None:
 @pytest.mark.parametrize("heir", ["first", "second"])
 def test_one_that_was_killed_goes_on_at_once_and_others_after_its_lease(place: Path, heir: str) -> None:
     killed = start("prepare", place, "first")
-    while not (place / onstorage.LEASE).exists() or len(os.listdir(place)) < 100:
+    while not (place / onstorage.LEASE).exists() or len(listed(place)) < 100:
         time.sleep(0.001)
     killed.kill()
     killed.communicate()
-    left = FOLDERS - sum(len(name) == 3 for name in os.listdir(place))
+    left = FOLDERS - sum(len(name) == 3 for name in listed(place))
     assert left > 0, "it was too fast to be killed"
     assert told(start("prepare", place, "second")) == {"busy": "first"}
     if heir == "second":
         long_ago = time.time() - onstorage.VOID_AFTER - 1
         os.utime(place / onstorage.LEASE, (long_ago, long_ago))
     assert told(start("prepare", place, heir)) == {"made": left}
-    assert sorted(os.listdir(place)) == onstorage.names(FOLDERS)
+    assert sorted(listed(place)) == onstorage.names(FOLDERS)
 
 
 def test_the_lease_of_one_that_still_works_is_renewed(place: Path) -> None:
@@ -98,7 +102,7 @@ def test_the_lease_of_one_that_still_works_is_renewed(place: Path) -> None:
 
 def test_a_trial_leaves_nothing(place: Path) -> None:
     assert told(start("trial", place, "me")) == {}
-    assert os.listdir(place) == []
+    assert listed(place) == []
 
 
 def test_what_cannot_be_written_to_is_named(place: Path) -> None:

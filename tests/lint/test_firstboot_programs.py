@@ -30,6 +30,10 @@ KNOWN = {
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),
     "setenforce": set(),
+    # -o json and --no-pager: systemd 38 and 41.
+    "journalctl": {"--no-pager", "-b", "-o", "json", "-n", "-u"},
+    # The agent's own interpreter; -I: Python 3.4.
+    "python": {"-I"},
     "client": {"--no-defaults", "--protocol=socket", "--socket=", "--user=root", "--batch", "--skip-column-names",
                "--execute"},
 }

@@ -102,8 +102,8 @@ def fit(host: Host, work: Work, place: MountPoint) -> None:
     found = host.nfs.look(place.path, place.owner, place.group, place.folders)
     owner = unfit({**found, "missing": 0}, place)
     if owner:
-        raise StepError("; ".join(owner), "On the storage server: `chown {}:{}` the exported folder, and export it with "
-                        "`rw`.".format(place.owner, place.group))
+        raise StepError("; ".join(owner), "On the storage server: `chown {}:{}` the exported folder, and export it "
+                        "with `rw`.".format(place.owner, place.group))
     # The table says `rw` of an export that can only be read.
     host.nfs.trial(place.path, place.owner, place.group, work.node.instance)
     if found["missing"]:
@@ -202,7 +202,7 @@ def unmount(host: Host, place: MountPoint, there: Mount) -> None:
     if host.nfs.mounted(place.path) is not None:
         raise StepError("{} is still mounted at {}: something uses it, or its server does not answer{}".format(
             there.source, place.path, words),
-            "`fuser -vm {}` shows who; stop the role's services, then run `mailimg-firstboot apply`.".format(place.path))
+            "`fuser -vm {}` shows who; end that, then run `mailimg-firstboot apply`.".format(place.path))
 
 
 def wanted(work: Work, place: MountPoint) -> Storage:
