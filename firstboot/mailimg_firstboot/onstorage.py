@@ -38,7 +38,9 @@ def names(folders: int) -> List[str]:
 def look(place: Path, folders: int) -> Dict[str, Any]:
     """Whose the root is, whether it can be written to, and how many hashed folders are not there; changes nothing."""
     state, space = place.stat(), os.statvfs(str(place))
-    there = {one.name for one in place.iterdir()} if folders else set()
+    # The root of somebody else may not even be listed; what is wrong then is the owner.
+    mine = state.st_uid == os.geteuid()
+    there = {one.name for one in place.iterdir()} if folders and mine else set()
     return {"uid": state.st_uid, "gid": state.st_gid, "read_only": bool(space.f_flag & os.ST_RDONLY),
             "missing": sum(name not in there for name in names(folders))}
 

@@ -128,7 +128,7 @@ def observe(pair: Pair) -> dict[str, Any]:
                      "/run/meta.json && umount /mnt"])
     steps = {step["name"]: step for step in pair.client.status().get("steps", [])}
     seen["first"] = {"mount": pair.mounted(), "listeners": pair.client.listeners(), "step": steps.get("storage"),
-                     "owners": pair.client.ask(["sh", "-c", "stat -c %u:%g:%a /MAILBOXES/* | sort | uniq -c"]).split(),
+                     "owners": pair.client.ask([*VMAIL, "sh", "-c", "stat -c %u:%g:%a /MAILBOXES/* | sort | uniq -c"]).split(),
                      "below": below(pair.client)}
     note(f"first {seen['first']}")
     seen["second run"] = pair.apply()

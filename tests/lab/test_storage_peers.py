@@ -111,6 +111,9 @@ def test_what_cannot_be_written_to_is_named(place: Path) -> None:
     assert told(start("trial", place, "me")) == {"errno": "EACCES", "error": "Permission denied"}
     assert told(start("prepare", place, "me"))["errno"] == "EACCES"
     assert told(start("look", place / "absent", "me"))["errno"] == "ENOENT"
+    place.chmod(0o700)
+    found = told(start("look", place, "me"))
+    assert (found["uid"], found["gid"]) == (0, 0), "whose it is can be told even if nothing else can"
 
 
 def test_a_look_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

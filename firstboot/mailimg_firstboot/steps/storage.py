@@ -118,7 +118,7 @@ def unfit(found: Dict[str, Any], place: MountPoint) -> List[str]:
             place.path, found["uid"], found["gid"], place.owner, place.group))
     if found["read_only"]:
         words.append("{} is mounted read-only".format(place.path))
-    if found["missing"]:
+    if found["missing"] and not words:
         words.append("{} of {} folders are missing".format(found["missing"], place.folders))
     return words
 
