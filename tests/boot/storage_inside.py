@@ -28,9 +28,12 @@ from mailimg.verify.platform import Platform
 BOOT_SECONDS = 400.0
 CLIENT4, CLIENT6, CLIENT_MAC, CLIENT_PORT = "10.90.0.20", "fd00:90::20", "52:54:00:5a:00:20", "node1"
 CLIENT_NAME, CLIENT_INSTANCE = "mailbox-1", "5f2d8a51-7f6b-4c1c-9a1e-0c5a90000020"
+EVENTS = "/run/mailimg/events.jsonl"
 SEEDED = "/var/lib/cloud/seed/config_drive/openstack/latest"
+OWNERS = "stat -c %u:%g:%a /MAILBOXES/??? | sort | uniq -c"
 VMAIL = ["setpriv", "--reuid=5000", "--regid=5000", "--clear-groups"]
 LETTERS = 150  # written while the storage server dies and comes back
+FOLDERS = 128  # that some processes prepare
 PROCESSES = 6  # that prepare the same folders at the same moment
 
 
@@ -80,8 +83,8 @@ class Pair:
             time.sleep(0.2)
             console.read()
 
-    def apply(self, seconds: int = 60, **storage: str) -> dict[str, Any]:
-        """Run the agent on the client with another `storage`; it is ended after so many seconds.
+    def apply(self, *, until: str = "", **storage: str) -> dict[str, Any]:
+        """Run the agent on the client with another `storage`, to its end or until it waits with words like these.
 
         Returns:
             its status, and `waits`: what it waited for.
@@ -89,10 +92,12 @@ class Pair:
         document = json.dumps({**self.site, "storage": {**self.site["storage"], **storage}})
         self.client.ask(["sh", "-c", f"mkdir -p {SEEDED} && cp /run/meta.json {SEEDED}/meta_data.json && "
                          f"printf %s {shlex.quote(document)} > {SEEDED}/user_data"])
-        self.client.ask(["sh", "-c", f"rm -f /run/mailimg/events.jsonl; timeout {seconds} mailimg-firstboot apply"],
-                        check=False)
-        events = self.client.ask(["cat", "/run/mailimg/events.jsonl"]).splitlines()
-        waits = [one["message"] for one in map(json.loads, events) if one["event"] == "waiting"]
+        enough = f"grep -q {shlex.quote(until)} {EVENTS}" if until else "false"
+        self.client.ask(["sh", "-c", f"rm -f {EVENTS}; touch {EVENTS}; mailimg-firstboot apply & agent=$!; "
+                         f"while kill -0 $agent; do if {enough}; then kill $agent; break; fi; sleep 0.3; done; "
+                         "wait $agent"], check=False)
+        events = self.client.ask(["cat", EVENTS]).splitlines()
+        waits = [one["message"] for one in map(json.loads, events) if one["event"] == "wait"]
         return {**self.client.status(), "waits": waits}
 
     def mounted(self) -> str:
@@ -103,8 +108,8 @@ class Pair:
         """Many processes as of many servers prepare one place."""
         script = "/usr/lib/mailimg/mailimg_firstboot/onstorage.py"
         self.client.ask([*VMAIL, "mkdir", folder])
-        at_once = " ".join(f"python3 -I {script} prepare {folder} 5000 5000 256 server-{number} > /run/p{number} &"
-                           for number in range(PROCESSES))
+        command = f"python3 -I {script} prepare {folder} 5000 5000 {FOLDERS}"
+        at_once = " ".join(f"{command} server-{number} > /run/p{number} &" for number in range(PROCESSES))
         self.client.ask(["sh", "-c", f"{at_once} wait"])
         told = self.client.ask(["sh", "-c", "for one in /run/p*; do cat $one; echo; done"])
         return [dict(json.loads(line)) for line in told.splitlines()]
@@ -128,7 +133,7 @@ def observe(pair: Pair) -> dict[str, Any]:
                      "/run/meta.json && umount /mnt"])
     steps = {step["name"]: step for step in pair.client.status().get("steps", [])}
     seen["first"] = {"mount": pair.mounted(), "listeners": pair.client.listeners(), "step": steps.get("storage"),
-                     "owners": pair.client.ask([*VMAIL, "sh", "-c", "stat -c %u:%g:%a /MAILBOXES/* | sort | uniq -c"]).split(),
+                     "owners": pair.client.ask([*VMAIL, "sh", "-c", OWNERS]).split(),
                      "below": below(pair.client)}
     note(f"first {seen['first']}")
     seen["second run"] = pair.apply()
@@ -142,7 +147,6 @@ def observe(pair: Pair) -> dict[str, Any]:
     pair.client.ask(["systemctl", "stop", "user.service"])
     seen["by 4.2"] = pair.apply(version="4.2")
     seen["by 4.2"]["mount"] = pair.mounted()
-    seen["by 4.2 again"] = pair.apply(version="4.2")
     seen["prepared by 4.2"] = pair.prepare("/MAILBOXES/together-4")
     note("by 4.2")
     seen |= refusals(pair)
@@ -188,16 +192,23 @@ def power_failure(pair: Pair, server: Guest, console: Console) -> dict[str, Any]
 def refusals(pair: Pair) -> dict[str, Any]:
     """What the agent says of a server that does not want to, or cannot."""
     seen: dict[str, Any] = {}
-    shared = f"{at.NETWORK4}:/NFSVOL"
-    seen["no such export"] = pair.apply(20, version="3", export="/OTHER")
-    pair.server.ask(["sh", "-c", f"exportfs -u {shared} && exportfs -o rw 10.90.0.99:/NFSVOL"])
-    seen["not for us"] = pair.apply(20, version="3")
-    pair.server.ask(["sh", "-c", f"exportfs -o ro,no_subtree_check {shared}"])
-    seen["read-only"] = pair.apply(40, version="3")
-    pair.server.ask(["sh", "-c", "exportfs -ra && chown 0:0 /NFSVOL"])
-    seen["owner"] = pair.apply(40, version="3")
+
+    def exports(edit: str) -> None:
+        pair.server.ask(["sh", "-c", f"cp -n /etc/exports /run/exports && sed '{edit}' /run/exports > /etc/exports && "
+                         "exportfs -ra"])
+
+    seen["no such export"] = pair.apply(until="10.90.0.10 exports", version="3", export="/OTHER")
+    exports(f"s|{at.NETWORK4}|10.90.0.99|")
+    seen["not for us"] = pair.apply(until="not to this instance", version="3")
+    exports("s|(rw,|(ro,|")
+    seen["read-only"] = pair.apply(version="3")
+    exports("")
+    pair.server.ask(["chown", "0:0", "/NFSVOL"])
+    # What a client knows of a folder it keeps for up to a minute.
+    pair.client.ask(["systemctl", "stop", "MAILBOXES.mount"])
+    seen["owner"] = pair.apply(version="3")
     pair.server.ask(["chown", "5000:5000", "/NFSVOL"])
-    seen["nobody there"] = pair.apply(20, version="3", server="10.90.0.99")
+    seen["nobody there"] = pair.apply(until="10.90.0.99 does not", version="3", server="10.90.0.99")
     note("refusals")
     return seen
 

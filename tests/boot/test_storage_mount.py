@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_inside import LETTERS
+from storage_inside import FOLDERS, LETTERS
 
 from mailimg import manifest, process
 from mailimg.commands.verify import role_view
@@ -63,16 +63,14 @@ def test_the_mount_point_is_closed_and_the_folders_are_there(seen: dict[str, Any
 def test_a_second_run_changes_nothing(seen: dict[str, Any]) -> None:
     assert seen["second run"]["state"] == "ready"
     assert step(seen["second run"]) == "clean"
-    assert seen["by 4.2 again"]["state"] == "ready"
-    assert step(seen["by 4.2 again"]) == "clean"
 
 
 @pytest.mark.parametrize("version", ["3", "4.2"])
 def test_one_of_many_prepares(seen: dict[str, Any], version: str) -> None:
     told = seen[f"prepared by {version}"]
-    assert [one["made"] for one in told if one.get("made")] == [256]
+    assert [one["made"] for one in told if one.get("made")] == [FOLDERS]
     # Who came while it was at work went away; who came afterwards found nothing to do.
-    assert all("busy" in one or one["made"] in (0, 256) for one in told), told
+    assert all("busy" in one or one["made"] in (0, FOLDERS) for one in told), told
 
 
 def test_a_power_failure_of_the_server_loses_nothing(seen: dict[str, Any]) -> None:
@@ -107,7 +105,7 @@ def test_version_4(seen: dict[str, Any], version: str) -> None:
 ])
 def test_a_refusal_is_waited_out_and_named(seen: dict[str, Any], what: str, words: str) -> None:
     assert any(wait.startswith("storage: " + words) for wait in seen[what]["waits"]), seen[what]
-    assert step(seen[what]) == "running", "until somebody ended it"
+    assert "interrupted by SIGTERM" in seen[what]["message"], "it would have waited on"
 
 
 @pytest.mark.parametrize(("what", "words"), [
