@@ -218,6 +218,7 @@ def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str,
     """What `mailimg verify` has to know, so that an image can be verified without the role's folder."""
     return {
         "login": distro.login,
+        "container": distro.container,
         "firmware": list(distro.disk["firmware"]),
         "min_ram_mib": plan.min_ram_mib,
         "role": role.name,

@@ -63,6 +63,7 @@ class Distro:
     kernel: Mapping[str, str]
     python: str
     login: str
+    container: bool
     listeners: tuple[int, ...]
     daemons: Mapping[str, Mapping[str, Any]]
 
@@ -179,6 +180,7 @@ def load_distro(resources: Resources, name: str) -> Distro:
         kernel=document["kernel"],
         python=document["python"],
         login=document["login"],
+        container=document.get("container", True),
         listeners=tuple(document["listeners"]),
         daemons=document["daemons"],
     )

@@ -1,6 +1,6 @@
 """A run: find out the goal, then bring the machine to it step by step, or stop it from taking mail."""
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot import cautions, node, rendering, rolefile, secret, signatures, site, sources
 from mailimg_firstboot.errors import (
@@ -13,8 +13,19 @@ from mailimg_firstboot.errors import (
 )
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
+from mailimg_firstboot.steps import (
+    balancer,
+    databases,
+    health,
+    hostname,
+    render,
+    selinux,
+    services,
+    storage,
+    timesync,
+    volume,
+)
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.steps import databases, health, hostname, render, selinux, services, storage, timesync, volume
 from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
 from mailimg_firstboot.work import Work
 
@@ -32,6 +43,7 @@ class Step(NamedTuple):
         patience: seconds in which a difference may settle by itself after `apply`; 0: it must be gone at once.
         longest: cap of a single wait in seconds.
         needed: without it the node does not serve; otherwise a difference that stays becomes a warning.
+        key: a key of the site document; its `deadline` takes the place of `patience`.
     """
 
     name: str
@@ -41,6 +53,7 @@ class Step(NamedTuple):
     patience: float = 0.0
     longest: float = LONGEST_WAIT
     needed: bool = True
+    key: str = ""
 
 
 # The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds
@@ -60,6 +73,8 @@ STEPS: Tuple[Step, ...] = (
     Step("timesync", timesync.check, timesync.apply, timesync.undo, patience=10.0, longest=1.0, needed=False),
     # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
     Step("health", health.check, health.apply, health.undo, patience=300.0, longest=2.0),
+    # A load balancer under change refuses others for seconds, and a whole group of instances boots at once.
+    Step("balancer", balancer.check, balancer.apply, balancer.undo, patience=300.0, longest=5.0, key="balancer"),
 )
 
 
@@ -98,7 +113,13 @@ def prepare(
     found = sources.find(host, clock, options.patience, note, wait, options.url)
     checked = site.load(found.document, role)
     me = node.make(found.hostname, found.instance, checked, role)
-    resolved = secret.resolve(checked, lambda path: _secret_file(host, path))
+
+    def from_barbican(document: Dict[str, Any], reference: str) -> bytes:
+        return host.cloud.secrets(document, role).payload(reference)
+
+    # Barbican may be late as the metadata service may.
+    resolved = keep_trying(lambda: secret.resolve(checked, lambda path: _secret_file(host, path), from_barbican),
+                           clock, options.patience, wait)
     for words in resolved.warnings + cautions.of(role, resolved.site):
         warn(words)
     files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
@@ -152,14 +173,15 @@ def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -
         step.apply(host, work)
         left = step.check(host, work)
         if left is not None:
-            raise TransientError(left)
+            raise TransientError(left, progress=left != difference)
 
     def tell(state: str, message: str) -> None:
         report.step(step.name, state, clock.now() - begun, max(1, len(attempts)), message)
 
     tell("running", "")
     try:
-        keep_trying(attempt, clock, step.patience, lambda words: report.waiting("{}: {}".format(step.name, words)),
+        patience = float(work.site.get(step.key, {}).get("deadline", step.patience))
+        keep_trying(attempt, clock, patience, lambda words: report.waiting("{}: {}".format(step.name, words)),
                     step.longest)
     except (TolerableError, GaveUpError) as error:
         if step.needed and not isinstance(error, TolerableError):

@@ -37,7 +37,15 @@ class StepError(FirstbootError):
 
 
 class TransientError(FirstbootError):
-    """It did not work now, but may in a moment; the only kind that is tried again."""
+    """It did not work now, but may in a moment; the only kind that is tried again.
+
+    Args:
+        progress: something was reached meanwhile: waits begin anew, small ones.
+    """
+
+    def __init__(self, message: str, hint: str = "", progress: bool = False) -> None:
+        super().__init__(message, hint)
+        self.progress = progress
 
 
 class GaveUpError(FirstbootError):

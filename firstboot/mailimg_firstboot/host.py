@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from mailimg_firstboot import encoding
+from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
@@ -64,6 +65,7 @@ class Host:
         self.root = Path(root).resolve()
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
+        self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
         self.nfs = NFS(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
@@ -273,7 +275,6 @@ class Host:
     def probe(self, check: HealthCheck) -> Optional[str]:
         """Carry out a health check: None, or what is wrong in words."""
         from mailimg_firstboot import probes
-
         return probes.probe(check)
 
 
@@ -295,6 +296,5 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    if process.poll() is None:
-        # It waits in the kernel, for a device or a server that is away: Popen would wait along with it, for ever.
+    if process.poll() is None:  # It waits in the kernel, for a server that is away; Popen would wait along, for ever.
         process.returncode = -signal.SIGKILL

@@ -10,7 +10,7 @@ import ipaddress
 import math
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
-from mailimg_firstboot import schema
+from mailimg_firstboot import schema, site_cloud
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
 
@@ -93,6 +93,8 @@ def load(document: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
     # What follows looks into values, which only makes sense where their form is right.
     bad = {problem.split(": ")[1] for problem in problems}
     problems.extend("site: {}: {}".format(at, words) for at, words in _meaning(document, bad))
+    problems.extend("site: {}: {}".format(at, words) for at, words in site_cloud.problems(document, root, role)
+                    if at not in bad)
     if problems:
         raise DocumentError(problems, HINT)
     full = dict(schema.with_defaults(document, root, root))

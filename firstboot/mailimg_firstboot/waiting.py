@@ -60,6 +60,7 @@ def keep_trying(
                 if attempts > 1:
                     words += " (tried {} times in {:.0f} s)".format(attempts, clock.now() - begun)
                 raise GaveUpError(words, error.hint) from error
+            wait = FIRST_WAIT if error.progress else wait
             wait_now = min(wait, left)
             note("{}; again in {:.1f} s, deadline in {:.0f} s".format(error.message, wait_now, left))
         clock.sleep(wait_now)

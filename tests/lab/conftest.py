@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloud
 import pytest
 import standin
 from builder_site import Site, make_site
 from el7_site import El7
-from standin import inside, server
+from standin import inside, keys, server
 
 from mailimg.store import DEFAULT_ROOT, Store
 
@@ -42,9 +43,10 @@ def stand_in() -> standin.StandIn:
 
 @pytest.fixture(scope="session")
 def el7(stand_in: standin.StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[El7]:
-    """An installation that finds the stand-in on loopback."""
-    with standin.serve(stand_in) as running:
-        yield El7(stand_in, running, tmp_path_factory.mktemp("el7"))
+    """An installation that finds the stand-in on loopback, by an authority that only `--mirror-ca` makes known."""
+    folder = tmp_path_factory.mktemp("el7")
+    with standin.serve(stand_in, keys.make_authority(folder, "house")) as running:
+        yield El7(stand_in, running, folder)
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +62,10 @@ def served(stand_in: standin.StandIn) -> Iterator[server.Server]:
     """The stand-in's archive, from a server of each test's own."""
     with standin.serve(stand_in) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[cloud.Rig]:
+    """Keystone, Barbican and Octavia on loopback, once for all tests; their code is kept beside the layers."""
+    with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache") as made:
+        yield made

@@ -72,7 +72,7 @@ class El7:
     ) -> subprocess.CompletedProcess[str]:
         """`mailimg build` to its end, whatever that is; `place` is a folder for another store and other images."""
         argv: Sequence[str | Path] = [
-            MAILIMG, "build", "--distro", DISTRO, "--elements-path", elements, "--mirror-ca", self.made.ca,
+            MAILIMG, "build", "--distro", DISTRO, "--elements-path", elements, "--mirror-ca", self.server.ca,
             "--store", self.folder / place / "store", "--output", self.folder / place / "images", *words,
         ]  # fmt: skip
         return subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False)

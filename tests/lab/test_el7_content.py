@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from el7_site import El7
+from el7_site import MAILIMG, El7
 
 from mailimg import process
 from mailimg.resources import installed
@@ -254,6 +255,13 @@ def test_cloud_and_network_as_the_old_tools_want_them(built: El7) -> None:
     assert last["system_info"]["default_user"]["name"] == DISTRO.login
     assert re.search(r"^SELINUX=permissive$", (tree / "etc/selinux/config").read_text(), re.MULTILINE)
     assert not list(tree.glob("usr/lib/systemd/system/NetworkManager*"))
+
+
+def test_a_container_is_refused_with_the_way_that_works(built: El7) -> None:
+    argv = [MAILIMG, "verify", str(built.image("nfs")), "--by", "nspawn", "--store", str(built.store)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Boot the image itself: --by qemu."
 
 
 def test_nothing_changed_builds_nothing(built: El7) -> None:

@@ -179,7 +179,7 @@ def test_disk_that_fills_while_the_base_image_is_unpacked(el7: El7, tmp_path: Pa
     root = installed().elements.parent
     build = [sys.executable, str(DRIVER), str(root), "--any-space", "--", "build", "--role", "nfs", "--distro", DISTRO,
              "--store", str(tmp_path / "small/store"), "--output", str(tmp_path / "out"), "--mirror-ca",
-             str(el7.made.ca), *el7.options()]
+             str(el7.server.ca), *el7.options()]
     (tmp_path / "small").mkdir()
     script = f'mount -t tmpfs -o size=64m tmpfs {tmp_path}/small && exec "$@"'
     argv = ["unshare", "--mount", "bash", "-euc", script, "bash", *build]

@@ -58,6 +58,9 @@ def verify(image: Path, by: str, firmware: str, accel: str, timeout: float, stor
     document = manifest.read(image)
     if document["image"]["sha256"] != digest_file(image):
         raise InputError([f"{image}: is not the file its manifest describes"], "Build it again.")
+    if by == "nspawn" and not document["contract"].get("container", True):
+        problem = f"{image}: the systemd of {document['distro']} does not run in a container on current hosts"
+        raise InputError([problem], "Boot the image itself: --by qemu.")
     view = role_view(document)
     console = Console(stderr=True)
     with Display(console) as display, display.task(f"verify {image.name}") as task:

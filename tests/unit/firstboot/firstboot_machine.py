@@ -8,14 +8,15 @@ import pwd
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS
+from firstboot_pools import FakeCloud
+from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS, FakeSELinux
 
 from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
-from mailimg_firstboot.selinux import ENFORCE, SELinux
+from mailimg_firstboot.selinux import ENFORCE
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -130,19 +131,6 @@ class FakeSystemd(Systemd):
         self.orders.append("reread")
 
 
-class FakeSELinux(SELinux):
-    """A kernel whose mode is a file."""
-
-    def __init__(self, host: "FakeHost") -> None:
-        super().__init__(host.path, host.run)
-        self.host = host
-
-    def set(self, mode: str) -> None:
-        self.host.fuse.before("set SELinux " + mode)
-        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
-        self.host.fuse.after("set SELinux " + mode)
-
-
 class FakeHost(Host):
     """A folder as a machine; every change passes the fuse."""
 
@@ -153,6 +141,7 @@ class FakeHost(Host):
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
         self.nfs: FakeNFS = FakeNFS(self)
+        self.cloud: FakeCloud = FakeCloud(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -294,7 +283,7 @@ def picture(host: FakeHost) -> Dict[str, Any]:
     """All that steps can change: files with mode and bytes, name, running units."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
-    units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
-    stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given), "folders": set(host.nfs.folders)}
-    return {"files": files, "name": host.name, **units, **stored}
+    return {"files": files, "name": host.name, "running": dict(host.systemd.running),
+            "orders": len(host.systemd.orders), "databases": set(host.mariadb.databases),
+            "accounts": set(host.mariadb.accounts), "given": dict(host.given), "folders": set(host.nfs.folders),
+            "pools": dict(host.cloud.dialect.held)}

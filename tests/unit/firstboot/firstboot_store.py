@@ -1,4 +1,4 @@
-"""What a machine in a folder has beside files and units: a database server, a disk that is a file, a storage server."""
+"""What a machine in a folder has beside files and units: a database server, disks that are files, a storage server."""
 
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
@@ -6,6 +6,7 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.nfs import NFS, Storage
+from mailimg_firstboot.selinux import ENFORCE, SELinux
 
 if TYPE_CHECKING:
     from firstboot_machine import FakeHost
@@ -129,6 +130,19 @@ class FakeMariaDB(MariaDB):
     def close(self, client: str, socket: str, name: str, account: str) -> None:
         self._ready()
         self.accounts = {one for one in self.accounts if one[0] != account}
+
+
+class FakeSELinux(SELinux):
+    """A kernel whose mode is a file."""
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def set(self, mode: str) -> None:
+        self.host.fuse.before("set SELinux " + mode)
+        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
+        self.host.fuse.after("set SELinux " + mode)
 
 
 class FakeDisks(Disks):

@@ -122,8 +122,8 @@ def test_parameters() -> None:
      "site: directory.urls: ldap:// and ldaps:// are mixed; give one kind"),
     ({"directory__urls": ["ldap://a.example.org:70000"]}, "site: directory.urls[0]: 70000 is no TCP port"),
     ({"directory__bind_password": "hunter2"},
-     "site: directory.bind_password: the value (not shown) is not a secret reference: file:/path or literal:text, "
-     "without control characters or blanks at its ends"),
+     "site: directory.bind_password: the value (not shown) is not a secret reference: file:/path, barbican:UUID or "
+     "literal:text, without control characters or blanks at its ends"),
     ({"delivery__port": 0}, "site: delivery.port: 0 is less than 1"),
     ({"delivery__port": 65536}, "site: delivery.port: 65536 is more than 65535"),
     ({"delivery__port": True}, "site: delivery.port: is true or false; it must be a TCP port, 1 to 65535"),

@@ -5,11 +5,12 @@ from typing import Callable, Dict, Tuple
 
 import pytest
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
+from firstboot_pools import POOLED
 from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot.engine import STEPS, Step
 from mailimg_firstboot.errors import StepError, TolerableError
-from mailimg_firstboot.steps import clock, hostname, render, services
+from mailimg_firstboot.steps import clock, health, hostname, render, services
 from mailimg_firstboot.work import Work
 
 # Steps that only watch: the world, not `apply`, makes the difference go away.
@@ -30,7 +31,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    goal = work(host, with_keys(SITE, **STORED_KEYS) if store else SITE)
+    goal = work(host, with_keys(SITE, **STORED_KEYS, **POOLED) if store else SITE)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -57,7 +58,8 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "selinux", "clock", "volume", "storage", "render", "databases", "services", "timesync", "health"]
+        "hostname", "selinux", "clock", "volume", "storage", "render", "databases", "services", "timesync", "health",
+        "balancer"]
 
 
 @pytest.mark.parametrize("name", ["volume", "storage", "databases"])
@@ -242,5 +244,5 @@ def test_services_notice_a_unit_that_systemd_only_calls_started(tmp_path: Path) 
 def test_health_names_every_check_that_fails(tmp_path: Path) -> None:
     host = machine(tmp_path)
     host.answers = {"clamd": "no answer: Connection refused", "smtp": "greeted with 554"}
-    assert STEPS[-1].check(host, work(host)) == (
+    assert health.check(host, work(host)) == (
         "clamd (unix /run/clamav/clamd.ctl): no answer: Connection refused; smtp (smtp 127.0.0.1:25): greeted with 554")
