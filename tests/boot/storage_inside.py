@@ -171,12 +171,13 @@ def power_failure(pair: Pair, server: Guest, console: Console) -> dict[str, Any]
     pair.client.ask(["systemd-run", "--unit=writer", "--uid=5000", "sh", "-c", loop])
     time.sleep(2)
     server.stop()
+    server.console.unlink()
+    server.start()
+    # An emulated server needs a minute until it serves again; the agent is asked meanwhile.
     begun = time.monotonic()
     checked = pair.client.ask(["mailimg-firstboot", "check"], check=False)
     found: dict[str, Any] = {"check": checked, "check seconds": time.monotonic() - begun,
                              "writer": pair.client.ask(["systemctl", "is-active", "writer"], check=False).strip()}
-    server.console.unlink()
-    server.start()
     pair.until(again := Console(server.console, note), server, lambda _: bool(again.verdict))
     pair.server.wait(90)
     deadline = time.monotonic() + 150
