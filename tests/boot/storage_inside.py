@@ -139,7 +139,7 @@ def observe(pair: Pair) -> dict[str, Any]:
     seen["second run"] = pair.apply()
     note("second run")
     seen["prepared by 3"] = pair.prepare("/MAILBOXES/together-3")
-    seen["power failure"] = power_failure(pair, server, consoles["server"])
+    seen["power failure"] = power_failure(pair, server)
     note("power failure")
     pair.client.ask(["systemd-run", "--unit=user", "--uid=5000", "sh", "-c", "cd /MAILBOXES && exec sleep 900"])
     seen["in use"] = pair.apply(version="4.2")
@@ -163,7 +163,7 @@ def below(client: Node) -> str:
     return told
 
 
-def power_failure(pair: Pair, server: Guest, console: Console) -> dict[str, Any]:
+def power_failure(pair: Pair, server: Guest) -> dict[str, Any]:
     """The storage server loses its power while letters are written, and comes back."""
     loop = (f"mkdir -p /MAILBOXES/letters; for n in $(seq {LETTERS}); do "
             "echo letter $n > /MAILBOXES/letters/.$n && sync /MAILBOXES/letters/.$n && "
