@@ -23,6 +23,7 @@ from mailimg_firstboot.steps import (
     render,
     selinux,
     services,
+    storage,
     timesync,
     volume,
 )
@@ -66,6 +67,8 @@ STEPS: Tuple[Step, ...] = (
     Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
+    # A stack starts the storage server along with this one, and formats its volume first.
+    Step("storage", storage.check, storage.apply, storage.undo, patience=900.0, longest=10.0),
     Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.

@@ -19,6 +19,7 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.nfs import NFS
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
@@ -66,6 +67,7 @@ class Host:
         self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
+        self.nfs = NFS(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
         self.tls = Tls(self.path, self.run)
 
@@ -272,7 +274,6 @@ class Host:
     def probe(self, check: HealthCheck) -> Optional[str]:
         """Carry out a health check: None, or what is wrong in words."""
         from mailimg_firstboot import probes
-
         return probes.probe(check)
 
 
@@ -294,3 +295,5 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:  # It waits in the kernel, for a server that is away; Popen would wait along, for ever.
+        process.returncode = -signal.SIGKILL

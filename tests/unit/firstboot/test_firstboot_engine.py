@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import pytest
 from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
-from firstboot_store import SERIAL
+from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot import engine, sources
 from mailimg_firstboot.engine import STEPS, Options
@@ -39,7 +39,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures",
         "certificate", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"),
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("storage", "clean"),
         ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
         ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
@@ -191,7 +191,7 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
 
 def sites(store: bool) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """What a site says first, and later."""
-    first = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
+    first = with_keys(SITE, **STORED_KEYS) if store else SITE
     return first, with_keys(first, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}})
 
 

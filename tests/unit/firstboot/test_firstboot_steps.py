@@ -8,7 +8,7 @@ from firstboot_certificates import made
 from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
 from firstboot_pools import POOLED
-from firstboot_store import SERIAL
+from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot.engine import STEPS, Step
 from mailimg_firstboot.errors import StepError, TolerableError
@@ -33,7 +33,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
+    document = with_keys(SITE, **STORED_KEYS, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
@@ -62,11 +62,11 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "selinux", "clock", "volume", "certificate", "render", "join", "databases", "services", "timesync",
-        "health", "balancer"]
+        "hostname", "selinux", "clock", "volume", "storage", "certificate", "render", "join", "databases", "services",
+        "timesync", "health", "balancer"]
 
 
-@pytest.mark.parametrize("name", ["volume", "join", "databases"])
+@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)
