@@ -13,7 +13,18 @@ from mailimg_firstboot.errors import (
 )
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
-from mailimg_firstboot.steps import balancer, databases, health, hostname, render, selinux, services, timesync, volume
+from mailimg_firstboot.steps import (
+    balancer,
+    databases,
+    health,
+    hostname,
+    join,
+    render,
+    selinux,
+    services,
+    timesync,
+    volume,
+)
 from mailimg_firstboot.steps import clock as clock_step
 from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
 from mailimg_firstboot.work import Work
@@ -54,6 +65,8 @@ STEPS: Tuple[Step, ...] = (
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
     Step("render", render.check, render.apply, render.undo),
+    # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
+    Step("join", join.check, join.apply, join.undo, patience=300.0, longest=5.0),
     Step("databases", databases.check, databases.apply, databases.undo),
     Step("services", services.check, services.apply, services.undo),
     # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it.

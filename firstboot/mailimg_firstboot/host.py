@@ -11,11 +11,12 @@ import socket
 import stat
 import subprocess
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mailimg_firstboot import encoding
 from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
+from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
@@ -27,9 +28,6 @@ PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "
 
 # Seconds between asking a program to end and forcing it.
 GRACE = 5.0
-
-# adjtimex(2) returns this while the kernel's clock is not synchronised.
-TIME_ERROR = 5
 
 # Suffix of files that are being written: a killed run may leave one, the next write of the same file removes it.
 UNFINISHED = ".mailimg-new"
@@ -66,6 +64,7 @@ class Host:
         self.mariadb = MariaDB(self.run)
         self.cloud = Cloud()
         self.disks = Disks(self.path, self.run)
+        self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
 
     def path(self, path: str) -> Path:
@@ -205,7 +204,10 @@ class Host:
         finally:
             os.close(handle)
 
-    def run(self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True) -> Completed:
+    def run(
+        self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True, stdin: Optional[bytes] = None,
+        env: Optional[Mapping[str, str]] = None,
+    ) -> Completed:
         """Run a program to its end.
 
         Args:
@@ -213,18 +215,21 @@ class Host:
             what: what this does; begins the error message.
             timeout: seconds after which the program and its group are killed.
             check: a status other than 0 is an error.
+            stdin: what it reads; secrets go this way.
+            env: added to `PROGRAM_ENV`; no secrets.
 
         Raises:
             StepError: it cannot be started, timed out, or (with `check`) failed.
         """
         try:
-            process = subprocess.Popen(list(argv), env=PROGRAM_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, start_new_session=True, cwd="/")
+            process = subprocess.Popen(list(argv), env=dict(PROGRAM_ENV, **(env or {})),
+                                       stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd="/")
         except OSError as error:
             raise StepError("{}: cannot start {}: {}".format(what, argv[0], error.strerror)) from error
         with process:
             try:
-                out, err = process.communicate(timeout=timeout)
+                out, err = process.communicate(stdin, timeout=timeout)
             except subprocess.TimeoutExpired:
                 _kill_group(process)
                 raise StepError("{}: no end after {:g} s: {}".format(what, timeout, _shown(argv))) from None
@@ -246,11 +251,10 @@ class Host:
         socket.sethostname(name)
 
     def clock_synchronised(self) -> bool:
-        """Whether the kernel's clock follows a time source, as adjtimex(2) says."""
-        import ctypes
+        """Whether the kernel's clock follows a time source."""
+        from mailimg_firstboot import clocks
 
-        # 512 bytes: struct timex is 208 on 64-bit kernels; its first field, `modes`, 0 means "only tell".
-        return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))) not in (-1, TIME_ERROR)
+        return clocks.synchronised()
 
     def uptime(self) -> float:
         """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""

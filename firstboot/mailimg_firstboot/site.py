@@ -8,9 +8,10 @@ network.
 import copy
 import ipaddress
 import math
+import re
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
-from mailimg_firstboot import schema, site_cloud
+from mailimg_firstboot import membership, schema, site_cloud
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
 
@@ -131,6 +132,8 @@ def _meaning(document: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str
     directory = document.get("directory")
     if isinstance(directory, dict):
         yield from _directory_meaning(directory, bad)
+    if isinstance(document.get("join"), dict):
+        yield from _join_meaning(document["join"])
     yield from _dkim_meaning(document)
     yield from _twice(document, "masters", "login")
 
@@ -151,6 +154,18 @@ def _directory_meaning(directory: Dict[str, Any], bad: Set[str]) -> Iterator[Tup
         port = url.rstrip("/").rpartition(":")[2]
         if port.isdigit() and not 1 <= int(port) <= 65535 and "directory.urls[{}]".format(index) not in bad:
             yield "directory.urls[{}]".format(index), "{} is no TCP port".format(port)
+
+
+def _join_meaning(join: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Who joins, and where to."""
+    if ("user" in join) == ("one_time_password" in join):
+        yield "join", "give either user and password, or one_time_password"
+    elif ("user" in join) != ("password" in join):
+        yield "join.password", "goes with join.user" if "password" in join else "missing; join.user needs it"
+    if _has_text(join, "realm") and _has_text(join, "ou"):
+        base = membership.base(join["realm"])
+        if not re.sub(r"\s*,\s*", ",", join["ou"]).lower().endswith("," + base.lower()):
+            yield "join.ou", "{} is not below {}".format(join["ou"], base)
 
 
 def _dkim_meaning(document: Dict[str, Any]) -> Iterator[Tuple[str, str]]:

@@ -44,3 +44,11 @@ IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
 
 # The data volume of a storage server: a disk with this serial.
 VOLUME_SERIAL = "3b8e1f52-7c60-4b0f-8a8e-5a0000000020"
+
+# The Active Directory domain, with a controller that has an address of its own on the bridge.
+AD_DOMAIN = f"ad.{DOMAIN}"
+AD_REALM = AD_DOMAIN.upper()
+AD_BASE_DN = ",".join(f"DC={label}" for label in AD_DOMAIN.split("."))
+DC4 = "10.90.0.2"
+DC_HOST = "dc1"
+DC_NAME = f"{DC_HOST}.{AD_DOMAIN}"
