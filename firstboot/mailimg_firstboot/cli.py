@@ -138,21 +138,13 @@ def check_signatures(arguments: argparse.Namespace) -> int:
 
 def analyze(_arguments: argparse.Namespace) -> int:
     """Print where the time of the last run went."""
+    from mailimg_firstboot import analysis
+
     events = reports.read_events(Host())
     if not events or events[0]["event"] != "begin":
         raise FirstbootError("there is no record of a run since this boot", "Start one: `mailimg-firstboot apply`.")
-    begin = events[0]
-    _say("{:8.2f} s  kernel to agent".format(begin["uptime"]))
-    running = [one for one in events if one["event"] == "state" and one["state"] == "running"]
-    if running:
-        _say("{:8.2f} s  metadata, documents, templates".format(running[0]["at"] - begin["at"]))
-    for one in events:
-        if one["event"] == "step" and one["state"] != "running":
-            again = ", {} attempts".format(one["attempts"]) if one["attempts"] > 1 else ""
-            _say("{:8.2f} s  step {} ({}{})".format(one["seconds"], one["name"], one["state"], again))
-    last = events[-1]
-    end = last["state"] if last["event"] == "state" else "not ended yet"
-    _say("{:8.2f} s  in all, since the kernel started: {}".format(begin["uptime"] + last["at"] - begin["at"], end))
+    for line in analysis.lines(events):
+        _say(line)
     return 0
 
 

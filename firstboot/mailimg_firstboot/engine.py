@@ -3,16 +3,10 @@
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot import cautions, node, rendering, rolefile, secret, signatures, site, sources
-from mailimg_firstboot.errors import (
-    DocumentError,
-    FirstbootError,
-    GaveUpError,
-    StepError,
-    TolerableError,
-    TransientError,
-)
+from mailimg_firstboot.errors import DocumentError, FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
+from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
     balancer,
     databases,
@@ -26,38 +20,14 @@ from mailimg_firstboot.steps import (
     volume,
 )
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
+from mailimg_firstboot.waiting import Clock, keep_trying
 from mailimg_firstboot.work import Work
 
 LOCK = "/run/mailimg/lock"
 
 
-class Step(NamedTuple):
-    """One step; see `steps`.
-
-    Args:
-        name: in events, status and messages.
-        check: None, or the difference in words.
-        apply: moves the machine to the goal.
-        undo: takes it back.
-        patience: seconds in which a difference may settle by itself after `apply`; 0: it must be gone at once.
-        longest: cap of a single wait in seconds.
-        needed: without it the node does not serve; otherwise a difference that stays becomes a warning.
-        key: a key of the site document; its `deadline` takes the place of `patience`.
-    """
-
-    name: str
-    check: Callable[[Host, Work], Optional[str]]
-    apply: Callable[[Host, Work], None]
-    undo: Callable[[Host, Work], None]
-    patience: float = 0.0
-    longest: float = LONGEST_WAIT
-    needed: bool = True
-    key: str = ""
-
-
-# The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds
-# to follow its servers, so it is asked for when the daemons have started and load their databases.
+# Each begins when those it comes `after` have ended: the files and all that the daemons may use before they start,
+# proof after that, the pools last. What needs nothing of each other runs at the same time.
 STEPS: Tuple[Step, ...] = (
     Step("hostname", hostname.check, hostname.apply, hostname.undo),
     Step("selinux", selinux.check, selinux.apply, selinux.undo),
@@ -66,15 +36,20 @@ STEPS: Tuple[Step, ...] = (
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
-    Step("join", join.check, join.apply, join.undo, patience=300.0, longest=5.0),
-    Step("databases", databases.check, databases.apply, databases.undo),
-    Step("services", services.check, services.apply, services.undo),
-    # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it.
-    Step("timesync", timesync.check, timesync.apply, timesync.undo, patience=10.0, longest=1.0, needed=False),
+    # Its programs read files of `render`, and give the host's name; Kerberos needs the time.
+    Step("join", join.check, join.apply, join.undo, ("hostname", "clock", "render"), patience=300.0, longest=5.0),
+    Step("databases", databases.check, databases.apply, databases.undo, ("hostname", "selinux", "render")),
+    Step("services", services.check, services.apply, services.undo,
+         ("hostname", "selinux", "clock", "volume", "render", "join", "databases")),
+    # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it. The daemons
+    # start meanwhile, and load their databases.
+    Step("timesync", timesync.check, timesync.apply, timesync.undo, ("clock",), patience=10.0, longest=1.0,
+         needed=False),
     # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
-    Step("health", health.check, health.apply, health.undo, patience=300.0, longest=2.0),
+    Step("health", health.check, health.apply, health.undo, ("services",), patience=300.0, longest=2.0),
     # A load balancer under change refuses others for seconds, and a whole group of instances boots at once.
-    Step("balancer", balancer.check, balancer.apply, balancer.undo, patience=300.0, longest=5.0, key="balancer"),
+    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health",), patience=300.0, longest=5.0,
+         key="balancer"),
 )
 
 
@@ -141,9 +116,10 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
         report.about(instance=work.node.instance, signatures=signatures.watched(work))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
-        for step in steps:
-            doing = step.name
-            run_step(step, host, clock, report, work)
+        failure = run_steps(steps, host, clock, report, work)
+        if failure is not None:
+            doing = failure.name
+            raise failure.error
         report.ready("{} {} after {:.1f} s".format(role.role, work.node.fqdn, host.uptime()))
     except BaseException as error:
         known = error if isinstance(error, FirstbootError) else FirstbootError(
@@ -154,45 +130,6 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         report.failed(known, doing)
         raise
     return work
-
-
-def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -> None:
-    """Ask, act, ask again.
-
-    Raises:
-        FirstbootError: the step did not reach its goal and the node needs it.
-    """
-    begun = clock.now()
-    attempts: List[str] = []
-
-    def attempt() -> None:
-        difference = step.check(host, work)
-        if difference is None:
-            return
-        attempts.append(difference)
-        step.apply(host, work)
-        left = step.check(host, work)
-        if left is not None:
-            raise TransientError(left, progress=left != difference)
-
-    def tell(state: str, message: str) -> None:
-        report.step(step.name, state, clock.now() - begun, max(1, len(attempts)), message)
-
-    tell("running", "")
-    try:
-        patience = float(work.site.get(step.key, {}).get("deadline", step.patience))
-        keep_trying(attempt, clock, patience, lambda words: report.waiting("{}: {}".format(step.name, words)),
-                    step.longest)
-    except (TolerableError, GaveUpError) as error:
-        if step.needed and not isinstance(error, TolerableError):
-            tell("failed", error.message)
-            raise StepError(error.message, error.hint or "See `journalctl -b` for what the daemons say.") from error
-        tell("warning", error.message)
-    except FirstbootError as error:
-        tell("failed", error.message)
-        raise
-    else:
-        tell("done" if attempts else "clean", attempts[0] if attempts else "")
 
 
 def differences(host: Host, work: Work) -> List[Tuple[str, str]]:

@@ -207,6 +207,7 @@ class FakeClock(Clock):
     """Time that passes only while somebody sleeps; `on_sleep` lets the world change meanwhile."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.naps: List[float] = []
         self.on_sleep: List[Any] = []
@@ -291,7 +292,7 @@ def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
 
 
 def picture(host: FakeHost) -> Dict[str, Any]:
-    """All that steps can change: files with mode and bytes, name, running units."""
+    """All that steps can change."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}

@@ -39,7 +39,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
         ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
-        ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean"),
+        ("join", "clean"), ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean"),
         ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
