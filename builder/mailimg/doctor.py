@@ -51,6 +51,7 @@ TEST_TOOLS = (
     Tool("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "libfaketime", "test"),
     Tool("systemd-nspawn", "systemd-container", "test"),
     Tool("dbus-daemon", "dbus", "test"),
+    Tool("dig", "bind9-dnsutils", "test"),
     # The stand-in for CentOS 7: its packages, their keys, its base image.
     Tool("rpmbuild", "rpm", "test"),
     Tool("createrepo_c", "createrepo-c", "test"),

@@ -10,9 +10,10 @@ import contextlib
 import re
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from mailimg_firstboot.errors import FirstbootError, StepError, TransientError
+from mailimg_firstboot import kerberos
+from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.ldapclient import ALREADY_EXISTS, INSUFFICIENT_ACCESS, LDAP, NO_SUCH_OBJECT, RefusedError
 from mailimg_firstboot.membership import Membership, marked
 
@@ -33,19 +34,6 @@ NEW_COMPUTER = str(0x1000 | 0x20)
 # Active Directory's name for the folder that new computers go to ([MS-ADTS] 6.1.1.4, well-known objects).
 COMPUTERS = "<WKGUID=aa312825768811d1aded00c04fd8d5cd,{}>"
 
-# What MIT Kerberos says, in kinit and in adcli alike, and what it means; EL7's has no apostrophe in "Client's".
-UNKNOWN, WRONG, DISABLED, EXPIRED, SILENT, SKEWED, NO_KEY = (
-    "unknown", "wrong", "disabled", "expired", "silent", "skewed", "no key")
-KERBEROS = (
-    ("not found in Kerberos database", UNKNOWN),
-    ("Preauthentication failed|Password incorrect", WRONG),
-    ("Client'?s credentials have been revoked", DISABLED),
-    ("[Pp]assword (?:has )?expired", EXPIRED),
-    ("Cannot contact any KDC|Cannot find KDC|Cannot resolve|couldn't discover", SILENT),
-    ("Clock skew too great", SKEWED),
-    ("no suitable keys|[Kk]ey table file .* not found", NO_KEY),
-)
-
 # Exit status of adcli (0.8 and 0.9), for where its words are none of the above: what it means, and what to do.
 ADCLI = {
     1: ("adcli found no domain", ""),
@@ -56,14 +44,6 @@ ADCLI = {
         "Whoever joins must have made the computer account, or be allowed to reset its password and to write its "
         "account restrictions, DNS host name and service principals."),
 }
-
-
-class LoginError(StepError):
-    """Kerberos refused a login; `kind` is one of the words of `KERBEROS`, or empty."""
-
-    def __init__(self, kind: str, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.kind = kind
 
 
 class Account(NamedTuple):
@@ -109,7 +89,7 @@ class Domain:
         """The controller that adcli chooses: DNS SRV, then the nearest that answers a ping; kept while it answers."""
         if self._chosen is not None:
             return self._chosen
-        argv = ["adcli", "info", "--domain=" + me.domain]
+        argv = ["adcli", "info", me.domain]
         done = self._run(argv, "look for a controller of " + me.domain, ADCLI_TIMEOUT, check=False)
         found = re.search(r"^domain-controller = (\S+)$", done.out.decode("utf-8", "replace"), re.MULTILINE)
         if done.status != 0 or found is None:
@@ -151,15 +131,17 @@ class Domain:
         """
         cache = self._path(CACHE)
         cache.parent.mkdir(0o755, parents=True, exist_ok=True)
-        argv = ["kinit", "-c", str(cache)]
-        if password is None:
-            argv += ["-k", "-t", str(self._path(KEYTAB))]
         env = {"KRB5_CONFIG": str(self._path(KERBEROS_CONFIG)), "KRB5CCNAME": "FILE:{}".format(cache)}
         try:
-            done = self._run([*argv, principal], "log in as " + principal, KINIT_TIMEOUT, check=False, env=env,
-                             stdin=None if password is None else password.encode("utf-8") + b"\n")
+            what = "log in as " + principal
+            if password is None:
+                done = self._run(["kinit", "-c", str(cache), "-k", "-t", str(self._path(KEYTAB)), principal], what,
+                                 KINIT_TIMEOUT, check=False, env=env)
+            else:
+                done = self._run(["kinit", "-c", str(cache), principal], what, KINIT_TIMEOUT, check=False, env=env,
+                                 stdin=password.encode("utf-8") + b"\n")
             if done.status != 0:
-                raise kerberos_error("log in as " + principal, done.out.decode("utf-8", "replace") + done.err)
+                raise kerberos.error(what, done.out.decode("utf-8", "replace") + done.err)
             yield Session(self._run, server, env, str(cache), str(self._path(KEYTAB)))
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -251,46 +233,20 @@ class Session:
             StepError: refused.
             TransientError: nobody answered.
         """
-        argv = ["adcli", "join", "--domain=" + me.domain, "--domain-realm=" + me.realm,
-                "--domain-controller=" + self._server, "--computer-name=" + me.computer, "--host-fqdn=" + me.fqdn,
-                "--host-keytab=" + self._keytab]
-        if one_time_password is None:
-            argv += ["--login-ccache=" + self._cache]
-        else:
-            argv += ["--login-type=computer", "--stdin-password"]
         what = "join {} as {}".format(me.realm, me.computer)
-        done = self._run(argv, what, ADCLI_TIMEOUT, check=False, env=self._env,
-                         stdin=None if one_time_password is None else one_time_password.encode("utf-8"))
+        if one_time_password is None:
+            done = self._run(
+                ["adcli", "join", "--domain=" + me.domain, "--domain-realm=" + me.realm,
+                 "--domain-controller=" + self._server, "--computer-name=" + me.computer, "--host-fqdn=" + me.fqdn,
+                 "--host-keytab=" + self._keytab, "--login-ccache=" + self._cache],
+                what, ADCLI_TIMEOUT, check=False, env=self._env)
+        else:
+            done = self._run(
+                ["adcli", "join", "--domain=" + me.domain, "--domain-realm=" + me.realm,
+                 "--domain-controller=" + self._server, "--computer-name=" + me.computer, "--host-fqdn=" + me.fqdn,
+                 "--host-keytab=" + self._keytab, "--login-type=computer", "--stdin-password"],
+                what, ADCLI_TIMEOUT, check=False, env=self._env, stdin=one_time_password.encode("utf-8"))
         if done.status == 0:
             return
         meaning, hint = ADCLI.get(done.status, ("adcli ended with status {}".format(done.status), ""))
-        raise kerberos_error(what, "{} ({})".format(done.err[-300:], meaning), hint)
-
-
-def kerberos_error(what: str, words: str, hint: str = "") -> FirstbootError:
-    """What a failed program's words mean."""
-    lines = [line.strip() for line in words.splitlines()]
-    said = "; ".join(line for line in lines if line and not line.startswith("Password for"))
-    kind = next((kind for pattern, kind in KERBEROS if re.search(pattern, words)), "")
-    message = "{}: {}".format(what, said)
-    if kind == SILENT:
-        return TransientError(message)
-    if kind == SKEWED:
-        return TransientError(message, "Name time servers (time.servers) in the site document.")
-    return LoginError(kind, message, hint)
-
-
-def hints(me: Membership) -> Tuple[Dict[str, str], Dict[str, str]]:
-    """What to do next by kind of a refused login: of the joining account, and of a preset computer account."""
-    again = "delete and preset the account (`adcli delete-computer`, `adcli preset-computer`) and give the new password"
-    return {
-        WRONG: "Correct join.password; each further try counts towards the lock-out of {}.".format(me.user),
-        UNKNOWN: "There is no account {} in {}: correct join.user.".format(me.user, me.realm),
-        DISABLED: "{} is disabled, locked or out of date: enable it.".format(me.user),
-        EXPIRED: "Give {} a new password that does not expire.".format(me.user),
-    }, {
-        WRONG: "The one-time password is wrong, or it was used already: {}.".format(again),
-        UNKNOWN: "Preset it: `adcli preset-computer --domain={} {}`.".format(me.domain, me.fqdn),
-        DISABLED: "The account {} is disabled: enable it.".format(me.account),
-        EXPIRED: "The one-time password has expired: {}.".format(again),
-    }
+        raise kerberos.error(what, "{} ({})".format(done.err[-300:], meaning), hint)

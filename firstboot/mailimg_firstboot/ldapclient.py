@@ -10,8 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from mailimg_firstboot.errors import StepError, TransientError
 
-# Seconds for a connection, and for a program as a whole.
-CONNECT_TIMEOUT = 5
+# Seconds for a program; 5 of them (nettimeout) for the connection.
 TIMEOUT = 30.0
 
 NO_SUCH_OBJECT = 32
@@ -38,6 +37,7 @@ class LDAP:
     def __init__(self, run: Callable[..., Any], server: str, env: Optional[Dict[str, str]] = None) -> None:
         self._run = run
         self._server = server
+        self._url = "ldap://" + server
         self._env = env
 
     def root(self) -> Entry:
@@ -46,14 +46,15 @@ class LDAP:
         Raises:
             TransientError: the server does not answer.
         """
-        argv = ["ldapsearch", "-x", "-LLL", "-s", "base", "-b", "", "-o", "ldif-wrap=no"]
-        found = self._ask(argv, ["(objectClass=*)", "currentTime", "dnsHostName", "defaultNamingContext"], "look at")
-        return found[0]
+        argv = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=5", "-H", self._url, "-s", "base",
+                "-b", "", "(objectClass=*)", "currentTime", "dnsHostName", "defaultNamingContext"]
+        return self._answer(self._run(argv, "ask " + self._server, TIMEOUT, check=False), "look at")[0]
 
     def search(self, base: str, query: str, *attributes: str, scope: str = "sub") -> List[Entry]:
         """Entries that match a filter, each with its `dn`; referrals are left alone."""
-        argv = ["ldapsearch", "-Q", "-N", "-Y", "GSSAPI", "-LLL", "-s", scope, "-b", base, "-o", "ldif-wrap=no"]
-        return self._ask(argv, [query, *attributes], "search")
+        argv = ["ldapsearch", "-Q", "-N", "-Y", "GSSAPI", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=5", "-H",
+                self._url, "-s", scope, "-b", base, query, *attributes]
+        return self._answer(self._run(argv, "search", TIMEOUT, check=False, env=self._env), "search")
 
     def add(self, dn: str, **attributes: str) -> None:
         """Make an entry.
@@ -86,17 +87,15 @@ class LDAP:
                 raise
 
     def _change(self, lines: List[str], what: str) -> None:
-        argv = ["ldapmodify", "-Q", "-N", "-Y", "GSSAPI"]
-        self._ask(argv, [], what, "\n".join([*lines, ""]).encode("utf-8"))
+        argv = ["ldapmodify", "-Q", "-N", "-Y", "GSSAPI", "-o", "nettimeout=5", "-H", self._url]
+        ldif = "\n".join([*lines, ""]).encode("utf-8")
+        self._answer(self._run(argv, what, TIMEOUT, check=False, stdin=ldif, env=self._env), what)
 
-    def _ask(self, argv: List[str], rest: List[str], what: str, stdin: Optional[bytes] = None) -> List[Entry]:
-        asked = [*argv, "-H", "ldap://" + self._server, "-o", "nettimeout={}".format(CONNECT_TIMEOUT), *rest]
-        what = "{} at {}".format(what, self._server)
-        done = self._run(asked, what, TIMEOUT, check=False, stdin=stdin, env=self._env)
+    def _answer(self, done: Any, what: str) -> List[Entry]:
         if done.status == 0:
             return entries(done.out.decode("utf-8", "replace"))
         words = "; ".join(line.strip() for line in done.err.splitlines() if line.strip()) or "no words"
-        message = "{}: {}".format(what, words[-300:])
+        message = "{} at {}: {}".format(what, self._server, words[-300:])
         if done.status in PASSING or "Cannot contact any KDC" in words:
             raise TransientError(message)
         raise RefusedError(done.status, message)

@@ -34,11 +34,15 @@ class World:
         self.times: dict[str, float] = {}
         network.lay("nspawn")
         authority = Authority(folder)
+        self.authority = authority.file
         state = self.timed("provision", lambda: domain.provision(cache))
         self.timed("provision again", lambda: domain.provision(cache))
         certificate = authority.issue(at.DC_NAME, at.DC4)
         self.dc = domain.DomainController(folder / "dc", state, certificate, authority.file)
         self.timed("controller", self.start_dc)
+        self.password_file = folder / "password"
+        self.password_file.touch(mode=0o600)
+        self.password_file.write_text(self.dc.password)
         (folder / "node").mkdir()
         self.node = Node(folder / "node")
         self.timed("node", self.node.start)
@@ -109,6 +113,11 @@ class World:
         """Exit status and words of adcli, on the controller's side of the bridge."""
         done = process.run(["adcli", *words], what="adcli", check=False, stdin=stdin.encode(), timeout=60)
         return [done.returncode, done.stderr.strip()]
+
+    def ask(self, argv: list[str]) -> list[Any]:
+        """Exit status of a program of this host, and the lines it printed."""
+        done = process.run(argv, what=argv[0], check=False, timeout=60, env={"LDAPTLS_CACERT": str(self.authority)})
+        return [done.returncode, sorted(line for line in (done.stdout + done.stderr).splitlines() if line)]
 
     @contextmanager
     def watched(self, *secrets: str) -> Iterator[dict[str, Any]]:

@@ -234,6 +234,17 @@ def changing(programs: list[str]) -> list[tuple[int, str]]:
     return [(number, program) for number, program in enumerate(programs, 1) if program.startswith(changes)]
 
 
+def directory(world: World) -> dict[str, Any]:
+    """What the domain is to those who only look things up: with TLS by name and by address, and without."""
+    query = "(|(mail=anna@example.org)(mail=all@example.org))"
+    told: dict[str, Any] = {"srv": world.ask(["dig", "+short", "SRV", f"_ldap._tcp.dc._msdcs.{at.AD_DOMAIN}"])[1]}
+    for words, url, option in (("starttls", f"ldap://{at.DC_NAME}", "-ZZ"), ("ldaps", f"ldaps://{at.DC_NAME}", "-x"),
+                               ("by address", f"ldaps://{at.DC4}", "-x"), ("plain", f"ldap://{at.DC_NAME}", "-x")):
+        told[words] = world.ask(["ldapsearch", "-LLL", "-x", "-H", url, option, "-D", world.dc.reader_dn, "-y",
+                                 str(world.password_file), "-b", OU_PEOPLE, query, "mail", "info", "member"])
+    return told
+
+
 def codes(world: World) -> dict[str, Any]:
     """adcli's exit status and words for what can go wrong."""
     words = f"--domain={at.AD_DOMAIN}", f"--domain-controller={at.DC_NAME}"
@@ -271,4 +282,4 @@ def reboot(world: World) -> dict[str, Any]:
     return told
 
 
-NAMES = ["whole", "refused", "collision", "preset", "clocks", "controllers", "killed", "reboot", "codes"]
+NAMES = ["directory", "whole", "refused", "collision", "preset", "clocks", "controllers", "killed", "reboot", "codes"]

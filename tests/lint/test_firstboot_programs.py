@@ -1,6 +1,7 @@
 """The agent asks programs only for what the oldest distribution's versions of them know.
 
-CentOS 7 has systemd 219, util-linux 2.23, e2fsprogs 1.42.9, tar 1.26 and MariaDB 5.5. The lists hold what is in use and
+CentOS 7 has systemd 219, util-linux 2.23, e2fsprogs 1.42.9, tar 1.26, MariaDB 5.5, adcli 0.8.1, krb5 1.15 and OpenLDAP
+2.4.44. The lists hold what is in use and
 older than these; `systemctl show --value` (230) or `lsblk --json` (2.27) are not. Who adds a word looks it up first.
 """
 
@@ -30,6 +31,13 @@ KNOWN = {
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),
     "setenforce": set(),
+    # Not: testjoin, show-computer, --description, --use-ldaps (0.8.2 to 0.9.1).
+    "adcli": {"info", "join", "--domain=", "--domain-realm=", "--domain-controller=", "--computer-name=",
+              "--host-fqdn=", "--host-keytab=", "--login-ccache=", "--login-type=computer", "--stdin-password"},
+    "kinit": {"-c", "-k", "-t"},
+    "ldapsearch": {"-x", "-Q", "-N", "-Y", "GSSAPI", "-LLL", "-o", "ldif-wrap=no", "nettimeout=5", "-H", "-s", "base",
+                   "-b", "", "(objectClass=*)", "currentTime", "dnsHostName", "defaultNamingContext"},
+    "ldapmodify": {"-Q", "-N", "-Y", "GSSAPI", "-o", "nettimeout=5", "-H"},
     "client": {"--no-defaults", "--protocol=socket", "--socket=", "--user=root", "--batch", "--skip-column-names",
                "--execute"},
 }

@@ -6,10 +6,11 @@ accounts). Any other is left alone: not taken over by `apply`, not deleted by `u
 
 from typing import Optional
 
-from mailimg_firstboot import domain, loaded, membership
-from mailimg_firstboot.domain import Account, LoginError, Session
+from mailimg_firstboot import kerberos, loaded, membership
+from mailimg_firstboot.domain import Account, Session
 from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.host import Host
+from mailimg_firstboot.kerberos import LoginError
 from mailimg_firstboot.membership import Membership
 from mailimg_firstboot.work import Work
 
@@ -17,9 +18,9 @@ SSSD = "sssd.service"
 
 # What a keytab that no longer opens the account means: it was deleted, given a new password, or never was ours.
 STALE = {
-    domain.UNKNOWN: "there is no account {}",
-    domain.WRONG: "the key of {} does not fit any more",
-    domain.NO_KEY: "the keytab holds no key of {}",
+    kerberos.UNKNOWN: "there is no account {}",
+    kerberos.WRONG: "the key of {} does not fit any more",
+    kerberos.NO_KEY: "the keytab holds no key of {}",
 }
 
 
@@ -161,7 +162,7 @@ def _delete(host: Host, work: Work, me: Membership, server: str) -> None:
         except LoginError as error:
             if error.kind not in STALE:
                 raise _explained(error, me, preset=True) from error
-            if error.kind == domain.WRONG and me.user is None:
+            if error.kind == kerberos.WRONG and me.user is None:
                 raise _by_hand("{} cannot prove that the account is its own: {}".format(me.computer, error.message),
                                me) from error
     if me.user is not None:
@@ -196,7 +197,7 @@ def _collision(me: Membership, account: Account) -> StepError:
 
 def _explained(error: LoginError, me: Membership, preset: bool) -> Exception:
     """A refused login with what to do next; a preset account that is not there yet may still come."""
-    hint = domain.hints(me)[1 if preset else 0].get(error.kind, error.hint)
-    if preset and error.kind == domain.UNKNOWN:
+    hint = kerberos.hints(me)[1 if preset else 0].get(error.kind, error.hint)
+    if preset and error.kind == kerberos.UNKNOWN:
         return TransientError(error.message, hint)
     return StepError(error.message, hint)

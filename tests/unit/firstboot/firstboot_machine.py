@@ -6,8 +6,10 @@ import json
 import os
 import pwd
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set
 
+from firstboot_domain import FakeDomain
+from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
 
@@ -73,30 +75,6 @@ TEMPLATES = {
 }
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing of the agent runs after it."""
-
-
-class Fuse:
-    """Counts changes of the machine; with `blows` set, that change is the last thing that is tried or done."""
-
-    def __init__(self) -> None:
-        self.changes: List[str] = []
-        self.blows: Optional[Tuple[int, str]] = None
-        self.dead = False
-
-    def before(self, what: str) -> None:
-        if self.dead or self.blows == (len(self.changes), "before"):
-            self.dead = True
-            raise Killed(what)
-
-    def after(self, what: str) -> None:
-        self.changes.append(what)
-        if self.blows == (len(self.changes) - 1, "after"):
-            self.dead = True
-            raise Killed(what)
-
-
 class FakeSystemd(Systemd):
     """Units that run with the bytes their files had when they were started or reloaded."""
 
@@ -155,6 +133,7 @@ class FakeHost(Host):
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
         self.cloud: FakeCloud = FakeCloud(self)
+        self.domain: FakeDomain = FakeDomain(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -297,5 +276,6 @@ def picture(host: FakeHost) -> Dict[str, Any]:
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given), "pools": dict(host.cloud.dialect.held)}
+              "given": dict(host.given), "pools": dict(host.cloud.dialect.held),
+              "accounts of computers": host.domain.state()}
     return {"files": files, "name": host.name, **units, **stored}

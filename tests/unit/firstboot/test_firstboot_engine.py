@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import pytest
-from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
+from firstboot_fuse import Killed
+from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, machine, seed, with_keys
 from firstboot_store import SERIAL
 
 from mailimg_firstboot import engine, sources

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable, Dict, Tuple
 
 import pytest
+from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
 from firstboot_pools import POOLED
 from firstboot_store import SERIAL
@@ -33,7 +34,8 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    goal = work(host, with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE)
+    document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
+    goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -66,7 +68,7 @@ def test_order_is_meaning() -> None:
     assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
-@pytest.mark.parametrize("name", ["volume", "databases"])
+@pytest.mark.parametrize("name", ["volume", "join", "databases"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)
