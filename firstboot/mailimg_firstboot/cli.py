@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
-from mailimg_firstboot import encoding, signatures
+from mailimg_firstboot import encoding, signatures, wayout
 from mailimg_firstboot import report as reports
-from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
+from mailimg_firstboot.errors import DocumentError, FirstbootError, LeavingError, SignalError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import FINAL, Report
 from mailimg_firstboot.waiting import Clock
@@ -37,6 +37,7 @@ examples:
   mailimg-firstboot status --wait          wait until the node is ready or has failed
   mailimg-firstboot check                  what would the next run change?
   mailimg-firstboot analyze                where did the time of the last boot go?
+  mailimg-firstboot leave                  out of the platform: pools, mail queue, directory
   mailimg-firstboot render                 the configuration as it must be, secrets masked
   mailimg-firstboot render --role-file role.json --site site.yaml --templates templates --output out
   journalctl -u mailimg-firstboot          every event, one JSON line each
@@ -72,23 +73,51 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def apply(arguments: argparse.Namespace) -> int:
-    """Bring the machine to its goal."""
+    """Bring the machine to its goal; out of the platform, if that is the goal."""
     from mailimg_firstboot import engine
 
+    _mind_signals()
+    host, clock = Host(), Clock()
+    with host.lock(reports.LOCK):
+        try:
+            engine.apply(host, clock, Report(host, clock), _options(arguments))
+        except LeavingError:
+            wayout.leave(host, clock, _options(arguments))
+    return 0
+
+
+def leave(arguments: argparse.Namespace) -> int:
+    """Take the node out of the platform."""
+    host, clock = Host(), Clock()
+    if arguments.shutdown and not wayout.is_shutdown(host.systemd.jobs()):
+        return 0
+    _mind_signals()
+    with host.lock(reports.LOCK):
+        wayout.leave(host, clock, _options(arguments), arguments.sessions, arguments.force)
+    return 0
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """For a timer: leave when the server's metadata says so."""
+    host, clock = Host(), Clock()
+    _mind_signals()
+    if wayout.is_asked(host, clock, _options(arguments).url):
+        with host.lock(reports.LOCK):
+            wayout.leave(host, clock, _options(arguments))
+    return 0
+
+
+def _mind_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _interrupted)
-    host, clock = Host(), Clock()
-    with host.lock(engine.LOCK):
-        engine.apply(host, clock, Report(host, clock), _options(arguments))
-    return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what a run would change."""
-    from mailimg_firstboot import engine
+    from mailimg_firstboot import engine, preparing
 
     host, clock, options = Host(), Clock(), _options(arguments)
-    work = engine.prepare(host, clock, engine.read_role(host, options), options, _complain, _complain, _complain)
+    work = preparing.prepare(host, clock, preparing.read_role(host, options), options, _complain, _complain, _complain)
     found = engine.differences(host, work)
     for name, words in found:
         for part in words.split("; "):
@@ -150,10 +179,10 @@ def analyze(_arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     """Print or write the files of the role."""
-    from mailimg_firstboot import engine, offline, site, sources
+    from mailimg_firstboot import offline, preparing, site, sources
 
     host, options = Host(), _options(arguments)
-    role = engine.read_role(host, options)
+    role = preparing.read_role(host, options)
     hostname, instance = arguments.hostname or role.role + "-1", arguments.instance or SOME_INSTANCE
     if arguments.site:
         content = host.read(arguments.site)
@@ -179,7 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
 
-    def command(run: Any, name: str, words: str, patience: Optional[float] = None) -> argparse.ArgumentParser:
+    def command(
+        run: Any, name: str, words: str, patience: Optional[float] = None, deadline: str = "--deadline",
+    ) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         one.set_defaults(run=run)
         if patience is not None:
@@ -187,13 +218,21 @@ def _parser() -> argparse.ArgumentParser:
                              help="what the image is (default: %(default)s)")
             one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
                              help="the role's templates (default: %(default)s)")
-            one.add_argument("--deadline", type=float, metavar="SECONDS", default=patience,
+            one.add_argument(deadline, type=float, metavar="SECONDS", default=patience, dest="deadline",
                              help="how long a silent metadata service is asked again (default: %(default)g)")
             one.add_argument("--metadata-url", metavar="URL", default="http://169.254.169.254/openstack/latest/",
                              help="the metadata service (default: %(default)s)")
         return one
 
-    command(apply, "apply", "bring the machine to its goal and prove that it serves", 300.0)
+    one = command(apply, "apply", "bring the machine to its goal and prove that it serves", 300.0)
+    one.add_argument("--anyway", action="store_true", help="serve although the metadata says mailimg:state=drain")
+    one = command(leave, "leave", "take the node out of the platform without losing mail", 60.0, "--metadata-deadline")
+    one.add_argument("--deadline", type=float, metavar="SECONDS", dest="sessions",
+                     help="how long sessions may take to end (default: leave.deadline of the site document)")
+    one.add_argument("--force", action="store_true",
+                     help="go on although mail is left that nobody takes, or a peer does not answer")
+    one.add_argument("--shutdown", action="store_true", help="for the unit: only if the machine is being switched off")
+    command(watch, "watch", "leave if the server's metadata says so; for the timer", SHORT_PATIENCE)
     command(check, "check", "print what `apply` would change; changes nothing", SHORT_PATIENCE)
     one = command(status, "status", "print how far the last run came; exit status 0 means ready")
     one.add_argument("--wait", action="store_true", help="wait until the node is ready or has failed")
@@ -212,10 +251,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(arguments: argparse.Namespace) -> Any:
-    from mailimg_firstboot.engine import Options
+    from mailimg_firstboot.preparing import Options
 
     url = arguments.metadata_url if arguments.metadata_url.endswith("/") else arguments.metadata_url + "/"
-    return Options(arguments.role_file, arguments.templates, arguments.deadline, url)
+    return Options(arguments.role_file, arguments.templates, arguments.deadline, url,
+                   getattr(arguments, "anyway", False))
 
 
 def _state(found: Any) -> str:

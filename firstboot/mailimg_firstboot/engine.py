@@ -1,15 +1,18 @@
 """A run: find out the goal, then bring the machine to it step by step, or stop it from taking mail."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
-from mailimg_firstboot import cautions, node, rendering, rolefile, secret, signatures, site, sources
-from mailimg_firstboot.errors import DocumentError, FirstbootError
+from mailimg_firstboot import rolefile, signalling, signatures
+from mailimg_firstboot.errors import FirstbootError, LeavingError, SignalError
 from mailimg_firstboot.host import Host
+from mailimg_firstboot.metadata import DRAIN
+from mailimg_firstboot.preparing import Options, prepare, read_role
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
     balancer,
     databases,
+    departure,
     health,
     hostname,
     join,
@@ -20,11 +23,8 @@ from mailimg_firstboot.steps import (
     volume,
 )
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.waiting import Clock, keep_trying
+from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
-
-LOCK = "/run/mailimg/lock"
-
 
 # Each begins when those it comes `after` have ended: the files and all that the daemons may use before they start,
 # proof after that, the pools last. What needs nothing of each other runs at the same time.
@@ -41,6 +41,8 @@ STEPS: Tuple[Step, ...] = (
     Step("databases", databases.check, databases.apply, databases.undo, ("hostname", "selinux", "render")),
     Step("services", services.check, services.apply, services.undo,
          ("hostname", "selinux", "clock", "volume", "render", "join", "databases")),
+    # Nobody is sent mail before the node knows how to leave.
+    Step("departure", departure.check, departure.apply, departure.undo, ("services",)),
     # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it. The daemons
     # start meanwhile, and load their databases.
     Step("timesync", timesync.check, timesync.apply, timesync.undo, ("clock",), patience=10.0, longest=1.0,
@@ -48,66 +50,20 @@ STEPS: Tuple[Step, ...] = (
     # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
     Step("health", health.check, health.apply, health.undo, ("services",), patience=300.0, longest=2.0),
     # A load balancer under change refuses others for seconds, and a whole group of instances boots at once.
-    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health",), patience=300.0, longest=5.0,
-         key="balancer"),
+    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health", "departure"), patience=300.0,
+         longest=5.0, key="balancer"),
 )
-
-
-class Options(NamedTuple):
-    """Where a run finds its documents, and how many seconds it waits for a late metadata service."""
-
-    role_file: str = "/etc/mailimg/role.json"
-    templates: str = "/usr/share/mailimg/templates"
-    patience: float = 300.0
-    url: str = sources.SERVICE
-
-
-def read_role(host: Host, options: Options) -> rolefile.RoleFile:
-    """role.json of the image.
-
-    Raises:
-        DocumentError: it is missing or wrong.
-    """
-    content = host.read(options.role_file)
-    if content is None:
-        raise DocumentError(["{}: missing".format(options.role_file)],
-                            "This is no image of `mailimg build`, or --role-file names another place.")
-    return rolefile.load(content, options.role_file)
-
-
-def prepare(
-    host: Host, clock: Clock, role: rolefile.RoleFile, options: Options, note: Callable[[str], None],
-    wait: Callable[[str], None], warn: Callable[[str], None],
-) -> Work:
-    """Everything that is decided before anything is done: metadata, site document, secrets, files.
-
-    Raises:
-        DocumentError: a document is wrong.
-        FirstbootError: there is no metadata.
-    """
-    found = sources.find(host, clock, options.patience, note, wait, options.url)
-    checked = site.load(found.document, role)
-    me = node.make(found.hostname, found.instance, checked, role)
-
-    def from_barbican(document: Dict[str, Any], reference: str) -> bytes:
-        return host.cloud.secrets(document, role).payload(reference)
-
-    # Barbican may be late as the metadata service may.
-    resolved = keep_trying(lambda: secret.resolve(checked, lambda path: _secret_file(host, path), from_barbican),
-                           clock, options.patience, wait)
-    for words in resolved.warnings + cautions.of(role, resolved.site):
-        warn(words)
-    files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
-    return Work(role, resolved.site, me, files)
 
 
 def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tuple[Step, ...] = STEPS) -> Work:
     """One whole run. Whatever ends it early leaves the instance taking no mail and says so in the report.
 
     Raises:
+        LeavingError: the metadata says that the node is to leave; nothing was done.
         FirstbootError: what ended it.
     """
     role: Optional[rolefile.RoleFile] = None
+    work: Optional[Work] = None
     doing = "image"
     try:
         role = read_role(host, options)
@@ -115,12 +71,18 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
         report.about(instance=work.node.instance, signatures=signatures.watched(work))
+        if work.order == DRAIN and not options.anyway:
+            raise LeavingError("the server's metadata says mailimg:state={}".format(DRAIN))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
         failure = run_steps(steps, host, clock, report, work)
         if failure is not None:
             doing = failure.name
             raise failure.error
         report.ready("{} {} after {:.1f} s".format(role.role, work.node.fqdn, host.uptime()))
+        signalling.send(work.site, trust(role), work.node.instance, True, "ready", clock, report.warn)
+    except LeavingError:
+        # Neither stopped nor failed: it goes the way out, wherever on it it is.
+        raise
     except BaseException as error:
         known = error if isinstance(error, FirstbootError) else FirstbootError(
             "unexpected {}: {}".format(type(error).__name__, error),
@@ -128,8 +90,16 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         if role is not None:
             _stop(host, role, report)
         report.failed(known, doing)
+        if role is not None and work is not None and not isinstance(error, SignalError):
+            signalling.send(work.site, trust(role), work.node.instance, False, "{}: {}".format(doing, known.message),
+                            clock, report.warn)
         raise
     return work
+
+
+def trust(role: rolefile.RoleFile) -> str:
+    """The system's trust store."""
+    return str(role.facts.get("trust", {}).get("bundle", ""))
 
 
 def differences(host: Host, work: Work) -> List[Tuple[str, str]]:
@@ -143,10 +113,3 @@ def _stop(host: Host, role: rolefile.RoleFile, report: Report) -> None:
         services.stop(host, role)
     except FirstbootError as error:
         report.warn(error.message)
-
-
-def _secret_file(host: Host, path: str) -> bytes:
-    content = host.read(path)
-    if content is None:
-        raise FileNotFoundError(2, "no such file")
-    return content

@@ -60,6 +60,10 @@ class CutError(FirstbootError):
     """Something else ended the run, and this was not finished."""
 
 
+class LeavingError(FirstbootError):
+    """The node is to leave, not to serve."""
+
+
 class SignalError(FirstbootError):
     """A signal asked the run to end."""
 

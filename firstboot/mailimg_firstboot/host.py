@@ -19,6 +19,7 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.postfix import Postfix
 from mailimg_firstboot.programs import Completed, Programs
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
@@ -53,6 +54,7 @@ class Host:
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
         self.cloud = Cloud()
+        self.postfix = Postfix(self.path, self.run)
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)

@@ -13,6 +13,9 @@ from mailimg_firstboot.waiting import Clock
 STATUS = "/run/mailimg/status.json"
 EVENTS = "/run/mailimg/events.jsonl"
 
+# Held by the run that writes them.
+LOCK = "/run/mailimg/lock"
+
 # States in which a run has ended.
 FINAL = ("ready", "failed", "left")
 

@@ -15,9 +15,11 @@ class Work(NamedTuple):
         site: checked, with defaults; its secrets are `Secret`s.
         node: this instance.
         files: every file of the role as it must be.
+        order: `mailimg:state` of the server's metadata; empty: to serve. See `metadata.DRAIN`.
     """
 
     role: RoleFile
     site: Dict[str, Any]
     node: Node
     files: List[RenderedFile]
+    order: str = ""

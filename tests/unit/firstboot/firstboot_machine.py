@@ -13,8 +13,8 @@ from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
 
-from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
+from mailimg_firstboot import preparing, rendering, rolefile, secret, site
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import ENFORCE, SELinux
@@ -263,7 +263,7 @@ def storing(role: Dict[str, Any]) -> Dict[str, Any]:
 
 def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
     """The goal of a run on `machine`."""
-    mine = engine.read_role(host, engine.Options())
+    mine = preparing.read_role(host, preparing.Options())
     checked = secret.resolve(site.load(SITE if document is None else document, mine), lambda _: b"").site
     me = nodes.make("mx-1", INSTANCE, checked, mine)
     templates = str(host.path("/usr/share/mailimg/templates"))

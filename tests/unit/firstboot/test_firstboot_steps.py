@@ -34,7 +34,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
+    document = with_keys(SITE, volume={"serial": SERIAL}, leave={"at_shutdown": True}, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
@@ -64,7 +64,7 @@ def test_order_is_meaning() -> None:
     assert graph.problems(graph_of) == []
     needed = {step.name for step in STEPS if step.needed}
     assert graph.ancestors(graph_of, "balancer") == needed - {"balancer"}, "announced when everything else holds"
-    assert graph.ancestors(graph_of, "services") == needed - {"balancer", "health", "services"}
+    assert graph.ancestors(graph_of, "services") == needed - {"balancer", "departure", "health", "services"}
     assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
