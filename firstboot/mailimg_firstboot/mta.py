@@ -17,6 +17,9 @@ POLICY = FOLDER + "policy"
 TRUST = FOLDER + "ca.pem"
 FILES = (TRANSPORT, LOGIN, POLICY, TRUST)
 
+# There while mail in the queue may still know only the way to a content filter that is no longer used.
+REQUEUE = FOLDER + "requeue"
+
 
 class Mta(NamedTuple):
     """Unit and folder of configuration of the role's mail system."""
@@ -71,6 +74,6 @@ def restore(host: Host, work: Work) -> None:
     for one in work.files:
         if one.service == NAME and host.read(one.path) not in (None, one.content):
             host.write(one.path, one.content, one.owner, one.group, one.mode)
-    for path in FILES:
+    for path in (*FILES, REQUEUE):
         host.remove(path)
     take(host, work, mine, start=False)

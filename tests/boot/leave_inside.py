@@ -80,7 +80,8 @@ def fill(root: Path, letter: str) -> dict[str, dict[str, Any]]:
     """Numbered messages, deferred, one of them held."""
     host = lab.NodeHost(root)
     sent = {f"<{letter}-{number}@far.example>": send(letter, number) for number in range(MESSAGES)}
-    until("all are deferred", lambda: [one.queue for one in host.postfix.queue("/etc/postfix")] == ["deferred"] * MESSAGES)
+    until("all are deferred",
+          lambda: [one.queue for one in host.postfix.queue("/etc/postfix")] == ["deferred"] * MESSAGES)
     host.run(["postsuper", "-h", host.postfix.queue("/etc/postfix")[0].id], "hold one")
     return sent
 
@@ -97,7 +98,8 @@ def arrived(place: Place, sent: dict[str, dict[str, Any]]) -> dict[str, Any]:
     while got() != wanted and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(0.5)
-    return {"lost": sorted(map(list, (wanted - got()).elements())), "more": sorted(map(list, (got() - wanted).elements()))}
+    return {"lost": sorted(map(list, (wanted - got()).elements())),
+            "more": sorted(map(list, (got() - wanted).elements()))}
 
 
 def agent(root: Path, step: str = "-", when: str = "-") -> subprocess.CompletedProcess[str]:

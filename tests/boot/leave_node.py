@@ -10,18 +10,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mailimg_firstboot import leaving, secret, site
-from mailimg_firstboot import node as nodes
-from mailimg_firstboot import preparing, rolefile, stepping
+from mailimg_firstboot import leaving, preparing, stepping
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.programs import Completed
-from mailimg_firstboot.rendering import render_all
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.steps import render, services
 from mailimg_firstboot.systemd import Systemd, UnitState
@@ -38,8 +34,8 @@ ROLE: dict[str, Any] = {
     "parameters": {}, "facts": {"postfix": {"config": "/etc/postfix"}},
     "services": [{"name": "postfix", "unit": UNIT}],
     "files": [
-        {"template": name + ".j2", "path": "/etc/postfix/" + name, "owner": "root", "group": "root", "service": "postfix",
-         "mode": "0600" if name == "account" else "0644", "secret": name == "account"}
+        {"template": name + ".j2", "path": "/etc/postfix/" + name, "owner": "root", "group": "root",
+         "service": "postfix", "mode": "0600" if name == "account" else "0644", "secret": name == "account"}
         for name in ("main.cf", "master.cf", "account", "transport")],
     "ports": [{"name": "smtp", "port": 25, "peers": "internet"}], "health": [],
 }

@@ -23,7 +23,7 @@ TESTS = [*sorted((ROOT.parent / "tests/unit/firstboot").glob("*.py")), ROOT.pare
 LIBRARIES = {"jinja2", "jsonschema", "keystoneauth1", "requests", "yaml"}
 
 # These are functions of their arguments: no clock, no network, no environment, no other program.
-PURE = ["metadata", "site", "site_cloud", "schema", "rendering", "rolefile", "secret", "node"]
+PURE = ["analysis", "sockets", "metadata", "site", "site_cloud", "schema", "rendering", "rolefile", "secret", "node"]
 IMPURE = {"time", "datetime", "random", "uuid", "socket", "ssl", "urllib", "http", "smtplib", "subprocess", "os",
           "platform", "getpass", "tempfile", "shutil", "mailimg_firstboot.host", "mailimg_firstboot.sources",
           "mailimg_firstboot.waiting", "mailimg_firstboot.report"}
@@ -86,9 +86,10 @@ def test_pure_modules(module: str) -> None:
 
 
 def test_steps_know_no_other_step_and_no_machine_but_the_host() -> None:
-    steps = sorted((PACKAGE / "steps").glob("*.py"))
-    assert len(steps) == 13
-    others = {"mailimg_firstboot.steps", "mailimg_firstboot.engine"}
+    steps = sorted([*(PACKAGE / "steps").glob("*.py"), *(PACKAGE / "parting").glob("*.py")])
+    assert len(steps) == 19
+    others = {"mailimg_firstboot.steps", "mailimg_firstboot.parting", "mailimg_firstboot.engine",
+              "mailimg_firstboot.leaving"}
     machine = (IMPURE | {"pathlib", "io", "sys"}) - {"mailimg_firstboot.host"}
     for path in steps:
         assert not [one for one in imports(path) if hits(one, others | machine)], path

@@ -13,9 +13,6 @@ from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.work import Work
 
-# A parameter of our own in main.cf: it changes together with `content_filter`, whatever cuts the run off.
-REQUEUE = "mailimg_requeue"
-
 
 def check(host: Host, work: Work) -> Optional[str]:
     """Look into the queue."""
@@ -40,15 +37,19 @@ def apply(host: Host, work: Work) -> None:
         if host.read(path) != content:
             host.write(path, content, mode=0o600 if path == mta.LOGIN else 0o644)
     wanted = settings(siblings, str(work.role.facts.get("trust", {}).get("bundle", "")))
-    # Mail that waits for the content filter knows only the way to it. The sibling filters what it takes.
+    # Mail that waits for the content filter knows only the way to it. The sibling filters what it takes. The mark comes
+    # before the change, so that a run that was cut off between them is not forgotten.
     if host.postfix.setting(mine.config, "content_filter"):
-        wanted.update({"content_filter": "", REQUEUE: "pending"})
+        host.write(mta.REQUEUE, b"")
+        wanted["content_filter"] = ""
     mta.change(host, work, mine, wanted)
     mta.take(host, work, mine, start=True)
-    if host.postfix.setting(mine.config, REQUEUE) == "pending":
+    if host.read(mta.REQUEUE) is not None:
+        before = {one.id for one in mta.queue(host, work)}
         host.postfix.requeue(mine.config)
-        host.postfix.set(mine.config, {REQUEUE: "done"})
-        mta.take(host, work, mine, start=True)
+        # What was being delivered just now is still to come.
+        if not before & {one.id for one in mta.queue(host, work) if one.queue != "maildrop"}:
+            host.remove(mta.REQUEUE)
     if any(one.queue == "hold" for one in left):
         host.postfix.release(mine.config)
     host.postfix.flush(mine.config)

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Set
 from firstboot_domain import FakeDomain
 from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
+from firstboot_postfix import FakePostfix
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
 
 from mailimg_firstboot import node as nodes
@@ -133,6 +134,7 @@ class FakeHost(Host):
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
         self.cloud: FakeCloud = FakeCloud(self)
+        self.postfix: FakePostfix = FakePostfix(self)
         self.domain: FakeDomain = FakeDomain(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
