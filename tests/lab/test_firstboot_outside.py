@@ -76,7 +76,8 @@ def service() -> Iterator[Service]:
 def send(url: str, patience: float = 20.0, **more: Any) -> list[str]:
     """Signal success; returns the warnings."""
     warned: list[str] = []
-    signalling.send({"signal": {"url": url, **more}}, "", "an-instance", True, "ready", Clock(), warned.append, patience)
+    site = {"signal": {"url": url, **more}}
+    signalling.send(site, "", "an-instance", True, "ready", Clock(), warned.append, patience)
     return warned
 
 
