@@ -1,6 +1,6 @@
 """A run: find out the goal, then bring the machine to it step by step, or stop it from taking mail."""
 
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mailimg_firstboot import rolefile, signalling, signatures
 from mailimg_firstboot.errors import FirstbootError, LeavingError, SignalError
@@ -11,6 +11,7 @@ from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
     balancer,
+    certificate,
     databases,
     departure,
     health,
@@ -34,13 +35,14 @@ STEPS: Tuple[Step, ...] = (
     Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
+    Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
     # Its programs read files of `render`, and give the host's name; Kerberos needs the time.
     Step("join", join.check, join.apply, join.undo, ("hostname", "clock", "render"), patience=300.0, longest=5.0),
     Step("databases", databases.check, databases.apply, databases.undo, ("hostname", "selinux", "render")),
     Step("services", services.check, services.apply, services.undo,
-         ("hostname", "selinux", "clock", "volume", "render", "join", "databases")),
+         ("hostname", "selinux", "clock", "volume", "certificate", "render", "join", "databases")),
     # Nobody is sent mail before the node knows how to leave.
     Step("departure", departure.check, departure.apply, departure.undo, ("services",)),
     # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it. The daemons
@@ -70,7 +72,8 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
-        report.about(instance=work.node.instance, signatures=signatures.watched(work))
+        report.about(instance=work.node.instance, signatures=signatures.watched(work),
+                     certificate=certificate_status(work, clock))
         if work.order == DRAIN and not options.anyway:
             raise LeavingError("the server's metadata says mailimg:state={}".format(DRAIN))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
@@ -100,6 +103,12 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
 def trust(role: rolefile.RoleFile) -> str:
     """The system's trust store."""
     return str(role.facts.get("trust", {}).get("bundle", ""))
+
+
+def certificate_status(work: Work, clock: Clock) -> Optional[Dict[str, Any]]:
+    """What status.json holds of the layer's certificate."""
+    found = work.certificate
+    return found.status(clock.epoch(), work.site["tls"]["warn_days"]) if found else None
 
 
 def differences(host: Host, work: Work) -> List[Tuple[str, str]]:

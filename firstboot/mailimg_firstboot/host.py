@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from mailimg_firstboot import encoding
+from mailimg_firstboot import clocks, encoding
 from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
@@ -24,6 +24,7 @@ from mailimg_firstboot.programs import Completed, Programs
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
+from mailimg_firstboot.tls import Tls
 
 # Suffix of files that are being written: a killed run may leave one, the next write of the same file removes it.
 UNFINISHED = ".mailimg-new"
@@ -58,6 +59,7 @@ class Host:
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
+        self.tls = Tls(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""
@@ -218,18 +220,11 @@ class Host:
 
     def clock_synchronised(self) -> bool:
         """Whether the kernel's clock follows a time source."""
-        from mailimg_firstboot import clocks
-
         return clocks.synchronised()
 
     def uptime(self) -> float:
         """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""
-        whole = float((self.read("/proc/uptime") or b"0 0").split()[0])
-        if not self.path("/run/systemd/container").exists():
-            return whole
-        # proc(5): field 22 is the start in clock ticks; the second field, in brackets, may hold blanks.
-        fields = (self.read("/proc/1/stat") or b"").rsplit(b")", 1)[-1].split()
-        return whole - int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else whole
+        return clocks.uptime(self.read, self.path("/run/systemd/container").exists())
 
     def console(self, line: str) -> None:
         """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""

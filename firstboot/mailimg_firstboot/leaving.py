@@ -12,7 +12,7 @@ from mailimg_firstboot.parting import flush, handover, intake, secrets, sessions
 from mailimg_firstboot.preparing import Options, prepare, read_role
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
-from mailimg_firstboot.steps import balancer, join, services
+from mailimg_firstboot.steps import balancer, certificate, join, services
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
 
@@ -40,6 +40,7 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         Step("services", running, services.undo, services.apply),
         Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
         Step("account", account, join.undo, join.apply, patience=PEERS, longest=5.0),
+        Step("certificate", certificate.check, certificate.undo, certificate.apply),
         Step("secrets", secrets.check, secrets.apply, secrets.undo),
     ]
     chained = [step._replace(after=tuple(one.name for one in made[:index][-1:])) for index, step in enumerate(made)]
@@ -73,7 +74,7 @@ def leave(
         role = read_role(host, options)
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
-        work = prepare(host, clock, role, options, report.note, report.waiting, report.note)
+        work = prepare(host, clock, role, options._replace(leaving=True), report.note, report.waiting, report.note)
         report.about(instance=work.node.instance)
         report.state("leaving", "{} {}".format(role.role, work.node.fqdn))
         times = work.site["leave"]

@@ -2,17 +2,20 @@
 
 from typing import Any, Callable, Dict, NamedTuple
 
-from mailimg_firstboot import cautions, node, rendering, rolefile, secret, site, sources
+from mailimg_firstboot import cautions, certificates, node, rendering, rolefile, secret, site, sources
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.host import Host
+from mailimg_firstboot.tls import forms
 from mailimg_firstboot.waiting import Clock, keep_trying
 from mailimg_firstboot.work import Work
 
 
 class Options(NamedTuple):
-    """Where a run finds its documents, and how many seconds it waits for a late metadata service.
+    """Where a run finds its documents, and how many seconds it waits for a late metadata service or another source.
 
     Args:
+        certificate_patience: the wait for a certificate of a node that can serve with the kept one.
+        leaving: no certificate is fetched.
         anyway: serve although the server's metadata says that the node is to leave.
     """
 
@@ -20,7 +23,9 @@ class Options(NamedTuple):
     templates: str = "/usr/share/mailimg/templates"
     patience: float = 300.0
     url: str = sources.SERVICE
+    certificate_patience: float = certificates.SHORT_PATIENCE
     anyway: bool = False
+    leaving: bool = False
 
 
 def read_role(host: Host, options: Options) -> rolefile.RoleFile:
@@ -56,10 +61,15 @@ def prepare(
     # Barbican may be late as the metadata service may.
     resolved = keep_trying(lambda: secret.resolve(checked, lambda path: _secret_file(host, path), from_barbican),
                            clock, options.patience, wait)
-    for words in resolved.warnings + cautions.of(role, resolved.site):
+    full = resolved.site
+    found_one = None if options.leaving else certificates.obtain(
+        host, clock, full, role, options.patience, wait, options.certificate_patience)
+    said = found_one.warnings(clock.epoch(), full["tls"]["warn_days"]) if found_one else []
+    for words in resolved.warnings + cautions.of(role, full) + said:
         warn(words)
-    files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
-    return Work(role, resolved.site, me, files, found.order)
+    full = forms.filled(full, found_one.bundle) if found_one else forms.unfetched(full)
+    files = rendering.render_all(role, full, me, str(host.path(options.templates)))
+    return Work(role, full, me, files, found.order, found_one)
 
 
 def _secret_file(host: Host, path: str) -> bytes:

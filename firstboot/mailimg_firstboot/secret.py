@@ -82,7 +82,6 @@ def resolve(
     """
     full = copy.deepcopy(site)
     found: List[str] = []
-    warnings: List[str] = []
     root = schema.load("site.schema.json")
     references = [(path, form, _holder(full, path)[path[-1]].partition(":")) for path, form in _references(site, root)]
     for path, form, (kind, _, rest) in sorted(references, key=lambda one: one[2][0] == "barbican"):
@@ -104,21 +103,37 @@ def resolve(
             found.append("site: {}: cannot read {}: {}".format(at, rest, error.strerror or error))
         except ValueError as error:
             found.append("site: {}: {}: {}".format(at, rest, error))
-        if kind == "literal":
-            warnings.append("site: {}: the secret stands literally in the metadata, which every process of the "
-                            "instance can read; prefer file:/path".format(at))
     if found:
         raise DocumentError(found, "Put the file there before the agent runs (cloud-init write_files), "
                                    "or change the reference.")
-    return Resolved(full, warnings)
+    return Resolved(full, literals(site))
 
 
-def mask(site: Dict[str, Any]) -> Dict[str, Any]:
-    """The same document with `MASK` behind every reference: to show what would be rendered without any secret."""
+def literals(site: Dict[str, Any]) -> List[str]:
+    """A warning for each secret that stands in a document itself."""
+    found = []
+    for path, _ in _references(site, schema.load("site.schema.json")):
+        value: Any = site
+        for part in path:
+            value = value[part]
+        if value.startswith("literal:"):
+            found.append("site: {}: the secret stands literally in the metadata, which every process of the instance "
+                         "can read; prefer file:/path".format(schema.where(path)))
+    return found
+
+
+def mask(site: Dict[str, Any], literal: bool = False) -> Dict[str, Any]:
+    """The same document with `MASK` behind every reference: to show what would be rendered without any secret.
+
+    Args:
+        literal: keep the values that stand in the document itself: to check them, not to show them.
+    """
     full = copy.deepcopy(site)
     root = schema.load("site.schema.json")
     for path, _ in _references(site, root):
-        _holder(full, path)[path[-1]] = Secret(MASK)
+        holder = _holder(full, path)
+        kind, _, rest = holder[path[-1]].partition(":")
+        holder[path[-1]] = Secret(rest if literal and kind == "literal" else MASK)
     return full
 
 

@@ -1,4 +1,4 @@
-"""What the agent says to the outside and hears from it: Heat's signal, the order to leave, a signal while programs run."""
+"""What the agent says to the outside and hears from it: signals, the order to leave; and a run that is interrupted."""
 
 from __future__ import annotations
 

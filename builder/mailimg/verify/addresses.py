@@ -31,15 +31,14 @@ FOREIGN_DOMAIN = "elsewhere.example"  # a domain that is not ours, with an MX
 DIRECTORY_NAME = f"directory.{CLOUD_DOMAIN}"
 DELIVERY_NAME = f"delivery.{CLOUD_DOMAIN}"
 DELIVERY_PORT = 10025
-OUTGOING_NAME = f"smtp-out.{CLOUD_DOMAIN}"
-OUTGOING_PORT = 10587
+SMTP_OUT_NAME = f"smtp-out.{CLOUD_DOMAIN}"
+SMTP_OUT_PORT = 10587
 
 NODE_FQDN = f"{NODE_NAME}.{CLOUD_DOMAIN}"
 DKIM_SELECTOR = "verify"
 DKIM_NAME = f"{DKIM_SELECTOR}._domainkey.{DOMAIN}"
 WEBMAIL_NAME = f"webmail.{DOMAIN}"
 WEBMAIL_TITLE = "Post für alle"
-SMTP_OUT_NAME = f"smtp.{CLOUD_DOMAIN}"
 IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
 
 # The data volume of a storage server: a disk with this serial.

@@ -160,8 +160,11 @@ class Balancer:
 
     def _registering(self, goal: Goal) -> List[Action]:
         pool, members = self._look(goal)
-        actions = [self._removal(goal, pool, one, "a member of this instance has another address or port: {}:{}".format(
-            one.address, one.port)) for one in members if self._named(one, goal) and not _at(one, goal)]
+        # Two ports of the role may be in one pool.
+        stale = [one for one in members
+                 if self._named(one, goal) and not any(_at(one, other) for other in self._goals)]
+        words = goal.place + ": a member of this instance has another address or port: {}:{}"
+        actions = [self._removal(goal, pool, one, words.format(one.address, one.port)) for one in stale]
         ours = next((one for one in members if _at(one, goal)), None)
         what = "add {}:{} to {}".format(goal.address, goal.port, goal.place)
         if ours is None:

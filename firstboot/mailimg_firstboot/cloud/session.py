@@ -174,6 +174,7 @@ class Session:
         if self._settings.ca == "system":
             # The library's own bundle is not the system's.
             return self._settings.bundle or True
+        # Late: it imports random (see cli).
         import tempfile
 
         # Loses its name at once, so that a killed run leaves nothing; open for as long as this object lives.

@@ -12,13 +12,13 @@ from firstboot_domain import FakeDomain
 from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
 from firstboot_postfix import FakePostfix
-from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
+from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB, FakeSELinux
 
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot import preparing, rendering, rolefile, secret, site
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
-from mailimg_firstboot.selinux import ENFORCE, SELinux
+from mailimg_firstboot.selinux import ENFORCE
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -39,7 +39,7 @@ SITE: Dict[str, Any] = {
         "bind_password": "literal:" + PASSWORD,
         "ca": "system",
     },
-    "delivery": {"host": "delivery.cloud.example.org"},
+    "vips": {"delivery": {"host": "delivery.cloud.example.org"}},
     "time": {"servers": ["ntp1.example.org"]},
 }
 
@@ -49,7 +49,7 @@ ROLE: Dict[str, Any] = {
     "distro": "debian-12",
     "identity": "0" * 64,
     "version": "0.1.0",
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery"],
     "parameters": {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },
@@ -109,19 +109,6 @@ class FakeSystemd(Systemd):
 
     def reread(self) -> None:
         self.orders.append("reread")
-
-
-class FakeSELinux(SELinux):
-    """A kernel whose mode is a file."""
-
-    def __init__(self, host: "FakeHost") -> None:
-        super().__init__(host.path, host.run)
-        self.host = host
-
-    def set(self, mode: str) -> None:
-        self.host.fuse.before("set SELinux " + mode)
-        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
-        self.host.fuse.after("set SELinux " + mode)
 
 
 class FakeHost(Host):

@@ -1,10 +1,11 @@
-"""What a machine in a folder has beside files and units: a database server, and a disk that is a file."""
+"""What a machine in a folder has beside files and units: a database server, a disk that is a file, SELinux."""
 
 from typing import TYPE_CHECKING, Any, Dict, Set, Tuple
 
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.selinux import ENFORCE, SELinux
 
 if TYPE_CHECKING:
     from firstboot_machine import FakeHost
@@ -16,7 +17,7 @@ MARIADB_UNIT = "mariadb.service"
 
 # What a role with a database and a volume has more than the role of the other tests.
 STORE: Dict[str, Any] = {
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery", "volume"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery", "volume"],
     "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
     "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
     "facts__mariadb": {"client": "/usr/bin/mariadb", "socket": "/run/mysqld/mysqld.sock"},
@@ -108,3 +109,16 @@ def superblock(size: int, label: str) -> bytes:
     block[120:136] = label.encode().ljust(16, b"\0")
     block[0x150:0x154] = (blocks >> 32).to_bytes(4, "little")
     return bytes(block)
+
+
+class FakeSELinux(SELinux):
+    """A kernel whose mode is a file."""
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def set(self, mode: str) -> None:
+        self.host.fuse.before("set SELinux " + mode)
+        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
+        self.host.fuse.after("set SELinux " + mode)

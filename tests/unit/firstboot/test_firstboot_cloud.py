@@ -7,7 +7,7 @@ import pytest
 from firstboot_machine import SITE, FakeClock, machine, role, with_keys, work
 from firstboot_pools import POOLED
 
-from mailimg_firstboot import engine, secret, site, stepping
+from mailimg_firstboot import cautions, engine, secret, site, stepping
 from mailimg_firstboot.cloud import balancer, barbican, session
 from mailimg_firstboot.cloud.balancer import Goal, Member
 from mailimg_firstboot.errors import DocumentError, StepError, TransientError
@@ -154,3 +154,26 @@ def test_goals_of_a_role() -> None:
     assert balancer.goals(full, role().ports, "i-1", "10.0.0.7") == [
         Goal("smtp", "mx", "mailimg-i-1", "10.0.0.7", 25, 0, UUID, 26)]
     assert balancer.goals(full, [{"name": "imap", "port": 143}], "i-1", "10.0.0.7") == []
+
+
+def test_two_ports_in_one_pool(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    both = [Goal(name, UUID, "mailimg-i-1", "10.0.0.7", port, 1, None, None) for name, port in (("a", 80), ("b", 443))]
+    peer = balancer.Balancer(host.cloud.dialect, both)
+    peer.register()
+    assert peer.differences() == []
+    assert sorted(one.port for one in host.cloud.dialect.held.values()) == [80, 443]
+    moved = balancer.Balancer(host.cloud.dialect, both[:1])
+    assert moved.differences() == [
+        "pool {} (a): a member of this instance has another address or port: 10.0.0.7:443".format(UUID)]
+    moved.register()
+    peer.remove()
+    assert peer.left() == []
+    assert host.cloud.dialect.held == {}
+
+
+def test_a_credential_that_travels_unprotected_is_told() -> None:
+    assert cautions.of(role(), site.load(FULL, role())) == []
+    open_to_all = with_keys(FULL, cloud__auth_url="http://keystone.example.org:5000")
+    assert [words.partition(":")[0] for words in cautions.of(role(), site.load(open_to_all, role()))] == [
+        "cloud.auth_url"]

@@ -149,14 +149,14 @@ def bounce_leaves(bench: Bench) -> str:
     """A list without members: taken, found to reach nobody, and told to the sender, by way of the smtp-out layer."""
     sent = letters.clean(f"deserted@{at.DOMAIN}")
     hand_over(sent, f"deserted@{at.DOMAIN}")
-    outgoing = bench.platform.outgoing
+    smtp_out = bench.platform.smtp_out
 
     def bounced() -> bool:
-        return any(not one.sender and sent.message_id.encode() in one.content for one in outgoing.kept)
+        return any(not one.sender and sent.message_id.encode() in one.content for one in smtp_out.kept)
 
     if not until(bounced, bench.patience):
-        raise CheckFailed(f"no bounce at {at.OUTGOING_NAME} after {bench.patience:g} s; queue:\n{queue(bench)}")
-    return f"at {at.OUTGOING_NAME}, after a login"
+        raise CheckFailed(f"no bounce at {at.SMTP_OUT_NAME} after {bench.patience:g} s; queue:\n{queue(bench)}")
+    return f"at {at.SMTP_OUT_NAME}, after a login"
 
 
 def closed(bench: Bench) -> str:
