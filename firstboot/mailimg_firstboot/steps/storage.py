@@ -97,6 +97,14 @@ def undo(host: Host, work: Work) -> None:
     host.systemd.reread()
 
 
+def left(host: Host, work: Work) -> Optional[str]:
+    """Whether the agent's mount is still there, or the unit that makes it."""
+    place = work.role.mount
+    if place is None or host.read(unit_file(place)) is None:
+        return None
+    return "{} is mounted, or would be again".format(place.path)
+
+
 def fit(host: Host, work: Work, place: MountPoint) -> None:
     """Make sure that mailboxes can be made on what is mounted."""
     found = host.nfs.look(place.path, place.owner, place.group, place.folders)

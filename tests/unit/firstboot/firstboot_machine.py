@@ -5,15 +5,18 @@ import grp
 import json
 import os
 import pwd
+import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set
 
 from firstboot_domain import FakeDomain
+from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
+from firstboot_postfix import FakePostfix
 from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS, FakeSELinux
 
-from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
+from mailimg_firstboot import preparing, rendering, rolefile, secret, site
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
@@ -75,30 +78,6 @@ TEMPLATES = {
 }
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing of the agent runs after it."""
-
-
-class Fuse:
-    """Counts changes of the machine; with `blows` set, that change is the last thing that is tried or done."""
-
-    def __init__(self) -> None:
-        self.changes: List[str] = []
-        self.blows: Optional[Tuple[int, str]] = None
-        self.dead = False
-
-    def before(self, what: str) -> None:
-        if self.dead or self.blows == (len(self.changes), "before"):
-            self.dead = True
-            raise Killed(what)
-
-    def after(self, what: str) -> None:
-        self.changes.append(what)
-        if self.blows == (len(self.changes) - 1, "after"):
-            self.dead = True
-            raise Killed(what)
-
-
 class FakeSystemd(Systemd):
     """Units that run with the bytes their files had when they were started or reloaded."""
 
@@ -109,6 +88,7 @@ class FakeSystemd(Systemd):
         self.unknown: Set[str] = set()
         self.refuse: Set[str] = set()
         self.orders: List[str] = []
+        self.table = threading.Lock()
 
     def state(self, unit: str) -> UnitState:
         if unit in self.unknown:
@@ -125,7 +105,9 @@ class FakeSystemd(Systemd):
         elif unit not in self.refuse:
             self.running[unit] = {one["path"]: self.host.read(one["path"]) for one in ROLE["files"]}
         if unit.endswith(".mount"):
-            self.host.nfs.table(self.running)
+            # Steps that mount run at the same time; the kernel's table is always whole.
+            with self.table:
+                self.host.nfs.table(self.running)
         self.host.fuse.after(f"{order} {unit}")
 
     def reread(self) -> None:
@@ -141,9 +123,10 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
-        self.domain: FakeDomain = FakeDomain(self)
         self.nfs: FakeNFS = FakeNFS(self)
         self.cloud: FakeCloud = FakeCloud(self)
+        self.postfix: FakePostfix = FakePostfix(self)
+        self.domain: FakeDomain = FakeDomain(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -196,6 +179,7 @@ class FakeClock(Clock):
     """Time that passes only while somebody sleeps; `on_sleep` lets the world change meanwhile."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.naps: List[float] = []
         self.on_sleep: List[Any] = []
@@ -274,7 +258,7 @@ def storing(role: Dict[str, Any]) -> Dict[str, Any]:
 
 def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
     """The goal of a run on `machine`."""
-    mine = engine.read_role(host, engine.Options())
+    mine = preparing.read_role(host, preparing.Options())
     checked = secret.resolve(site.load(SITE if document is None else document, mine), lambda _: b"").site
     me = nodes.make("mx-1", INSTANCE, checked, mine)
     templates = str(host.path("/usr/share/mailimg/templates"))
@@ -282,7 +266,7 @@ def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
 
 
 def picture(host: FakeHost) -> Dict[str, Any]:
-    """All that steps can change: files with mode and bytes, name, running units."""
+    """All that steps can change."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}

@@ -64,8 +64,9 @@ class FakeNFS(NFS):
             info += "40 22 0:40 / {} rw shared:2 - nfs {} {}\n".format(PLACE, fields["What"], fields["Options"])
         folder = self.host.path("/proc/self")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mounts").write_text(mounts)
-        (folder / "mountinfo").write_text(info)
+        for name, text in (("mounts", mounts), ("mountinfo", info)):
+            (folder / (name + ".new")).write_text(text)
+            (folder / (name + ".new")).rename(folder / name)
 
     def reach(self, goal: Storage) -> None:
         if self.away:
