@@ -18,6 +18,7 @@ from mailimg.commands.doctor import doctor
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
 from mailimg.commands.report import report as report_command
+from mailimg.commands.site import site
 from mailimg.commands.verify import verify
 from mailimg.commands.why import why
 from mailimg.errors import InputError, MailimgError, StepError
@@ -40,7 +41,7 @@ def group() -> None:
     """
 
 
-for command in (build, plan, why, list_all, verify, diff, report_command, doctor, clean):
+for command in (build, plan, why, list_all, verify, diff, report_command, site, doctor, clean):
     group.add_command(command)
 
 

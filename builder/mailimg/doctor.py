@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI
+from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI, DOMAIN
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,24 @@ TEST_TOOLS = (
     Tool("shellcheck", "shellcheck", "test"),
     # `verify --firmware uefi` is an option; the tests take it.
     Tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "test"),
+    # A domain controller, and what a node of it has: the tests boot this host's own root directory as one.
+    *(Tool(program, package, "test") for program, package in DOMAIN.items()),
+    Tool("/usr/lib/x86_64-linux-gnu/samba/ldb", "samba-dsdb-modules", "test"),
+    Tool("/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so", "samba-vfs-modules", "test"),
+    Tool("/usr/share/samba/setup/ad-schema", "samba-ad-provision", "test"),
+    Tool("adcli", "adcli", "test"),
+    Tool("kinit", "krb5-user", "test"),
+    Tool("ldapsearch", "ldap-utils", "test"),
+    Tool("sssd", "sssd-ad", "test"),
+    Tool("/usr/lib/x86_64-linux-gnu/libnss_sss.so.2", "libnss-sss", "test"),
+    Tool("/usr/lib/x86_64-linux-gnu/sasl2/libgssapiv2.so", "libsasl2-modules-gssapi-mit", "test"),
+    Tool("/usr/lib/python3/dist-packages/jinja2", "python3-jinja2", "test"),
+    Tool("/usr/lib/python3/dist-packages/jsonschema", "python3-jsonschema", "test"),
+    Tool("/usr/lib/python3/dist-packages/yaml", "python3-yaml", "test"),
+    Tool("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "libfaketime", "test"),
+    Tool("systemd-nspawn", "systemd-container", "test"),
+    Tool("dbus-daemon", "dbus", "test"),
+    Tool("dig", "bind9-dnsutils", "test"),
     # The stand-in for CentOS 7: its packages, their keys, its base image.
     Tool("rpmbuild", "rpm", "test"),
     Tool("createrepo_c", "createrepo-c", "test"),
@@ -41,6 +59,14 @@ TEST_TOOLS = (
     Tool("gpg-agent", "gpg-agent", "test"),
     Tool("mkfs.xfs", "xfsprogs", "test"),
 )
+
+
+# Services that packages of the list start.
+SERVICES = {
+    "slapd": ("slapd.service",),
+    "samba": ("smbd.service", "nmbd.service"),
+    "winbind": ("winbind.service",),
+}
 
 
 def all_tools() -> tuple[Tool, ...]:
@@ -73,9 +99,10 @@ def install(tools: list[Tool]) -> None:
     packages = sorted({tool.package for tool in tools})
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     process.run(command, what="install packages", env=environment, timeout=1800)
-    if "slapd" in packages and Path("/run/systemd/system").is_dir():
-        # Only the program is wanted, for throw-away directories; its service would listen on this host.
-        process.run(["systemctl", "disable", "--now", "slapd.service"], what="stop the packaged slapd", timeout=60)
+    for package, units in SERVICES.items():
+        if package in packages and Path("/run/systemd/system").is_dir():
+            # Only the program is wanted, for throw-away directories; its service would listen on this host.
+            process.run(["systemctl", "disable", "--now", *units], what=f"stop the packaged {package}", timeout=60)
 
 
 def install_command(tools: list[Tool]) -> str:

@@ -13,4 +13,6 @@ def of(role: RoleFile, site: Dict[str, Any]) -> List[str]:
         if updates["enabled"] and not updates["mirror"] and not role.facts["freshclam"].get("public", True):
             found.append("filter.freshclam.mirror: none, and ClamAV's own servers refuse the version of this image: "
                          "the virus database is not updated; name a private mirror, or say `enabled: false`")
+    if site.get("cloud", {}).get("auth_url", "").startswith("http://"):
+        found.append("cloud.auth_url: the application credential's secret travels unprotected; give an https:// URL")
     return found

@@ -37,7 +37,15 @@ class StepError(FirstbootError):
 
 
 class TransientError(FirstbootError):
-    """It did not work now, but may in a moment; the only kind that is tried again."""
+    """It did not work now, but may in a moment; the only kind that is tried again.
+
+    Args:
+        progress: something was reached meanwhile: waits begin anew, small ones.
+    """
+
+    def __init__(self, message: str, hint: str = "", progress: bool = False) -> None:
+        super().__init__(message, hint)
+        self.progress = progress
 
 
 class GaveUpError(FirstbootError):
@@ -46,6 +54,14 @@ class GaveUpError(FirstbootError):
 
 class TolerableError(FirstbootError):
     """Not as wished, but the node can serve; becomes a warning."""
+
+
+class CutError(FirstbootError):
+    """Something else ended the run, and this was not finished."""
+
+
+class LeavingError(FirstbootError):
+    """The node is to leave, not to serve."""
 
 
 class SignalError(FirstbootError):

@@ -11,8 +11,10 @@ files that role.json marks `secret`; any other template that uses it fails.
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from mailimg_firstboot import membership
 from mailimg_firstboot import site as sites
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.node import Node
@@ -22,6 +24,16 @@ from mailimg_firstboot.secret import CONTROL, MASK, Secret
 # Schemes whose hash is salted and slow enough to stand in a file, and that the Dovecot of every image knows.
 CRYPTED = re.compile(r"^(?:\{(?:CRYPT|SHA256-CRYPT|SHA512-CRYPT|BLF-CRYPT)\})?"
                      r"\$(?:2[aby]|5|6)\$[A-Za-z0-9./$=]{20,200}$(?!\n)")
+
+
+# Files of every role, by the site key that asks for them; the templates stand beside this module.
+COMMON = {
+    "join": [
+        TemplateFile("krb5.conf.j2", "/etc/krb5.conf", "root", "root", 0o644, "sssd", False),
+        # sssd takes no other mode.
+        TemplateFile("sssd.conf.j2", "/etc/sssd/sssd.conf", "root", "root", 0o600, "sssd", False),
+    ],
+}
 
 
 class RenderedFile(NamedTuple):
@@ -41,7 +53,7 @@ class RenderedFile(NamedTuple):
 
 
 def render_all(role: RoleFile, site: Dict[str, Any], node: Node, template_dir: str) -> List[RenderedFile]:
-    """Render every file of the role, in the order of role.json.
+    """Render every file of the role, in the order of role.json, and then those that every role has (`COMMON`).
 
     Args:
         role: checked role.json.
@@ -72,7 +84,14 @@ def render_all(role: RoleFile, site: Dict[str, Any], node: Node, template_dir: s
                 problems.extend(error.problems)
     if problems:
         raise DocumentError(problems, "The templates belong to the role: roles/{}/templates.".format(role.role))
-    return files
+    return files + common(site, node)
+
+
+def common(site: Dict[str, Any], node: Node) -> List[RenderedFile]:
+    """The files that do not depend on the role."""
+    env = environment(str(Path(__file__).with_name("templates")))
+    names = {"node": node._asdict(), "member": membership.of(site, node)}
+    return [_render(env, one, names) for key, group in COMMON.items() if key in site for one in group]
 
 
 def copies(one: TemplateFile, site: Dict[str, Any]) -> List[Tuple[TemplateFile, Dict[str, Any]]]:

@@ -1,7 +1,8 @@
 """JSON Schema for people: every problem of a document at once, each with its path; defaults filled in.
 
 What is special in our schemas: `title` is a noun phrase that completes "is not ...", `writeOnly` keeps a value out of
-messages, and `$ref` goes only to `#/definitions/<name>` of the same schema.
+messages, `moved` says for keys of former days what they have become, and `$ref` goes only to `#/definitions/<name>` of
+the same schema.
 """
 
 import copy
@@ -80,8 +81,9 @@ def _words(error: Any, root: Schema, path: List[Any]) -> Iterator[Tuple[List[Any
         patterns = list(here.get("patternProperties", {}))
         for key in error.instance:
             if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-                free = patterns and not known
-                yield [*path, key], "not a name that may stand here" if free else "unknown key; " + nearest(key, known)
+                moved = here.get("moved", {}).get(key)
+                words = "unknown key; it has become " + moved if moved else "unknown key; " + nearest(key, known)
+                yield [*path, key], "not a name that may stand here" if patterns and not known else words
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
@@ -102,6 +104,8 @@ def _words(error: Any, root: Schema, path: List[Any]) -> Iterator[Tuple[List[Any
         yield path, "has {} entries; {} {} are allowed".format(len(error.instance), side, error.validator_value)
     elif error.validator == "maxLength":
         yield path, "is longer than {} characters".format(error.validator_value)
+    elif error.validator == "oneOf":
+        yield path, "must hold exactly one of: {}".format("; ".join(one["title"] for one in error.validator_value))
     elif error.validator == "uniqueItems":
         yield path, "names something twice"
     else:

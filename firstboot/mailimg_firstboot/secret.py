@@ -1,14 +1,15 @@
 """Secret references of the site document and the values behind them.
 
-A reference is `file:/path` (the file's first and only line) or `literal:text`; that of a private key names or holds PEM
-text of several lines instead. Values live in `Secret`, which shows
-itself nowhere: not in logs, not in events, not in a traceback's repr. Templates get the text through
-`rendering`, and only those that role.json marks `secret`.
+A reference is `file:/path` (the file's first and only line), `barbican:` with a UUID or href (its payload, one line as
+well) or `literal:text`; that of a private key names or holds PEM text of several lines instead. Those below `cloud` are
+never in Barbican: they are what opens it. Values live in `Secret`, which shows itself nowhere: not in logs, not in
+events, not in a traceback's repr. Templates get the text through `rendering`, and only those that role.json marks
+`secret`.
 """
 
 import copy
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot import schema
 from mailimg_firstboot.errors import DocumentError
@@ -63,55 +64,90 @@ class Resolved(NamedTuple):
     warnings: List[str]
 
 
-def resolve(site: Dict[str, Any], read_file: Callable[[str], bytes]) -> Resolved:
+def resolve(
+    site: Dict[str, Any], read_file: Callable[[str], bytes],
+    read_barbican: Optional[Callable[[Dict[str, Any], str], bytes]] = None,
+) -> Resolved:
     """Replace every secret reference of a valid site document by its `Secret`.
 
     Args:
         site: what `site.load` returned.
         read_file: gives the bytes of a path, or raises OSError.
+        read_barbican: gives the bytes of a secret in Barbican; is told the document, in which every other secret is
+            resolved, and the reference. None: Barbican is out of reach.
 
     Raises:
         DocumentError: a file cannot be read or does not hold exactly one line of text; all such problems at once.
+        FirstbootError: what `read_barbican` raises.
     """
     full = copy.deepcopy(site)
-    found, warnings = [], []
+    found: List[str] = []
     root = schema.load("site.schema.json")
-    for path, form in _references(site, root):
-        holder: Any = full
-        for part in path[:-1]:
-            holder = holder[part]
-        kind, _, rest = holder[path[-1]].partition(":")
+    references = [(path, form, _holder(full, path)[path[-1]].partition(":")) for path, form in _references(site, root)]
+    for path, form, (kind, _, rest) in sorted(references, key=lambda one: one[2][0] == "barbican"):
         at = schema.where(path)
+        if kind == "barbican" and (found or read_barbican is None):
+            # What opens Barbican is among what was found wrong, or may be; the rest is told at once.
+            if read_barbican is None:
+                found.append("site: {}: a secret in Barbican can only be read on an instance".format(at))
+            continue
         try:
-            holder[path[-1]] = Secret(rest if kind == "literal" else form(read_file(rest)))
+            if kind == "literal":
+                text = rest
+            elif kind == "barbican" and read_barbican is not None:
+                text = form(read_barbican(full, rest))
+            else:
+                text = form(read_file(rest))
+            _holder(full, path)[path[-1]] = Secret(text)
         except OSError as error:
             found.append("site: {}: cannot read {}: {}".format(at, rest, error.strerror or error))
         except ValueError as error:
             found.append("site: {}: {}: {}".format(at, rest, error))
-        if kind == "literal":
-            warnings.append("site: {}: the secret stands literally in the metadata, which every process of the "
-                            "instance can read; prefer file:/path".format(at))
     if found:
         raise DocumentError(found, "Put the file there before the agent runs (cloud-init write_files), "
                                    "or change the reference.")
-    return Resolved(full, warnings)
+    return Resolved(full, literals(site))
 
 
-def mask(site: Dict[str, Any]) -> Dict[str, Any]:
-    """The same document with `MASK` behind every reference: to show what would be rendered without any secret."""
+def literals(site: Dict[str, Any]) -> List[str]:
+    """A warning for each secret that stands in a document itself."""
+    found = []
+    for path, _ in _references(site, schema.load("site.schema.json")):
+        value: Any = site
+        for part in path:
+            value = value[part]
+        if value.startswith("literal:"):
+            found.append("site: {}: the secret stands literally in the metadata, which every process of the instance "
+                         "can read; prefer file:/path".format(schema.where(path)))
+    return found
+
+
+def mask(site: Dict[str, Any], literal: bool = False) -> Dict[str, Any]:
+    """The same document with `MASK` behind every reference: to show what would be rendered without any secret.
+
+    Args:
+        literal: keep the values that stand in the document itself: to check them, not to show them.
+    """
     full = copy.deepcopy(site)
     root = schema.load("site.schema.json")
     for path, _ in _references(site, root):
-        holder: Any = full
-        for part in path[:-1]:
-            holder = holder[part]
-        holder[path[-1]] = Secret(MASK)
+        holder = _holder(full, path)
+        kind, _, rest = holder[path[-1]].partition(":")
+        holder[path[-1]] = Secret(rest if literal and kind == "literal" else MASK)
     return full
+
+
+def _holder(document: Any, path: Tuple[Any, ...]) -> Any:
+    """The mapping or list that holds the last part of a path."""
+    for part in path[:-1]:
+        document = document[part]
+    return document
 
 
 def _references(site: Dict[str, Any], root: schema.Schema) -> List[Tuple[Tuple[Any, ...], Callable[[bytes], str]]]:
     """The path of every secret of a document, with what reads its file."""
-    lines = [(path, _line) for path in schema.paths_to("secret", site, root, root)]
+    lines = [(path, _line) for definition in ("local_secret", "secret")
+             for path in schema.paths_to(definition, site, root, root)]
     return lines + [(path, _pem) for path in schema.paths_to("secret_pem", site, root, root)]
 
 

@@ -8,16 +8,22 @@ network.
 import copy
 import ipaddress
 import math
+import re
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
-from mailimg_firstboot import schema
+from mailimg_firstboot import membership, schema, site_cloud
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
+from mailimg_firstboot.tls import forms
 
-HINT = "Correct the document; `mailimg-firstboot render --site FILE` makes the same check without the cloud."
+HINT = "Correct the document; `mailimg site validate FILE --role ROLE` makes the same check before the boot."
 
 # A server network wider than this is a mistake that would open the relay to strangers.
 WIDEST = {4: 8, 6: 16}
+
+# Virtual addresses that servers talk TLS to, unless the site says `tls: none`.
+CHECKED = ("smtp_out", "imap", "sieve")
+ADDRESS = re.compile(r"[0-9.]+$")
 
 
 def parse(text: bytes, name: str) -> Any:
@@ -86,13 +92,16 @@ def load(document: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
     if isinstance(guard, str) and guard != role.role:
         problems.append("site: role: the document is for {}, this is an instance of {}".format(guard, role.role))
     problems.extend("site: {}: missing; role {} cannot serve without it".format(key, role.role)
-                    for key in role.site if key not in document)
+                    for key in role.site if not _there(document, key))
     if document.get("selinux") == "enforcing" and "selinux" not in role.facts:
         problems.append("site: selinux: enforcing, but the images of {} have no SELinux".format(role.distro))
     problems.extend(_tuning_problems(document, role))
     # What follows looks into values, which only makes sense where their form is right.
     bad = {problem.split(": ")[1] for problem in problems}
-    problems.extend("site: {}: {}".format(at, words) for at, words in _meaning(document, bad))
+    problems.extend("site: {}: {}".format(at, words) for at, words in _meaning(document, bad, role))
+    problems.extend("site: {}: {}".format(at, words) for at, words in site_cloud.problems(document, root, role)
+                    if at not in bad)
+    problems.extend("site: " + words for words in forms.problems(document))
     if problems:
         raise DocumentError(problems, HINT)
     full = dict(schema.with_defaults(document, root, root))
@@ -118,7 +127,7 @@ def _tuning_problems(document: Dict[str, Any], role: RoleFile) -> List[str]:
     return ["site: tuning.{}.{}".format(role.role, problem) for problem in found]
 
 
-def _meaning(document: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str]]:
+def _meaning(document: Dict[str, Any], bad: Set[str], role: RoleFile) -> Iterator[Tuple[str, str]]:
     """What a schema cannot say, as (path, words); `bad` holds the paths that are known to be wrong."""
     for index, text in enumerate(_list(document.get("networks"))):
         at = "networks[{}]".format(index)
@@ -129,6 +138,12 @@ def _meaning(document: Dict[str, Any], bad: Set[str]) -> Iterator[Tuple[str, str
     directory = document.get("directory")
     if isinstance(directory, dict):
         yield from _directory_meaning(directory, bad)
+    yield from _vips_meaning(document, role)
+    if isinstance(document.get("join"), dict):
+        yield from _join_meaning(document["join"])
+    siblings = document["leave"].get("siblings") if isinstance(document.get("leave"), dict) else None
+    if isinstance(siblings, dict) and ("login" in siblings) != ("password" in siblings):
+        yield "leave.siblings", "login and password go together"
     yield from _dkim_meaning(document)
     yield from _twice(document, "masters", "login")
 
@@ -149,6 +164,31 @@ def _directory_meaning(directory: Dict[str, Any], bad: Set[str]) -> Iterator[Tup
         port = url.rstrip("/").rpartition(":")[2]
         if port.isdigit() and not 1 <= int(port) <= 65535 and "directory.urls[{}]".format(index) not in bad:
             yield "directory.urls[{}]".format(index), "{} is no TCP port".format(port)
+
+
+def _vips_meaning(document: Dict[str, Any], role: RoleFile) -> Iterator[Tuple[str, str]]:
+    """What cannot be checked is not safe, and what the image cannot speak would keep mail for ever."""
+    vips = document.get("vips")
+    for name, vip in sorted(vips.items()) if isinstance(vips, dict) else ():
+        # Without `host` or with a wrong `tls` the schema has said so.
+        if _has_text(vip, "host") and ADDRESS.match(vip["host"]) and name in CHECKED and vip.get("tls") != "none":
+            yield "vips.{}.host".format(name), "an address; TLS needs the name that stands in its certificate"
+    postfix = role.facts.get("postfix", {})
+    if (_has_text(_at(document, "vips.smtp_out"), "tls") and document["vips"]["smtp_out"]["tls"] == "implicit"
+            and "vips.smtp_out" in role.site and postfix and not postfix.get("compatibility_level")):
+        yield "vips.smtp_out.tls", "implicit, but Postfix of {} reaches others by starttls only".format(role.distro)
+
+
+def _join_meaning(join: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Who joins, and where to."""
+    if ("user" in join) == ("one_time_password" in join):
+        yield "join", "give either user and password, or one_time_password"
+    elif ("user" in join) != ("password" in join):
+        yield "join.password", "goes with join.user" if "password" in join else "missing; join.user needs it"
+    if _has_text(join, "realm") and _has_text(join, "ou"):
+        base = membership.base(join["realm"])
+        if not re.sub(r"\s*,\s*", ",", join["ou"]).lower().endswith("," + base.lower()):
+            yield "join.ou", "{} is not below {}".format(join["ou"], base)
 
 
 def _dkim_meaning(document: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
@@ -195,6 +235,20 @@ def _network_problem(text: str) -> str:
 
 def _tls_of(directory: Dict[str, Any]) -> str:
     return "ldaps" if directory["urls"][0].startswith("ldaps://") else "starttls"
+
+
+def _at(document: Any, key: str) -> Any:
+    """The value at a dotted key, None when it is not there."""
+    for part in key.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _there(document: Any, key: str) -> bool:
+    """Whether a dotted key stands in a document; an empty value does, and is the schema's to refuse."""
+    way, _, last = key.rpartition(".")
+    holder = _at(document, way) if way else document
+    return isinstance(holder, dict) and last in holder
 
 
 def _list(value: Any) -> List[Any]:

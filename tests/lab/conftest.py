@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloud
 import pytest
 import standin
 from builder_site import Site, make_site
@@ -61,3 +62,10 @@ def served(stand_in: standin.StandIn) -> Iterator[server.Server]:
     """The stand-in's archive, from a server of each test's own."""
     with standin.serve(stand_in) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[cloud.Rig]:
+    """Keystone, Barbican and Octavia on loopback, once for all tests; their code is kept beside the layers."""
+    with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache") as made:
+        yield made

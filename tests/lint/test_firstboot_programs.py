@@ -1,6 +1,7 @@
 """The agent asks programs only for what the oldest distribution's versions of them know.
 
-CentOS 7 has systemd 219, util-linux 2.23, e2fsprogs 1.42.9, tar 1.26 and MariaDB 5.5. The lists hold what is in use and
+CentOS 7 has systemd 219, util-linux 2.23, e2fsprogs 1.42.9, tar 1.26, MariaDB 5.5, adcli 0.8.1, krb5 1.15 and OpenLDAP
+2.4.44. The lists hold what is in use and
 older than these; `systemctl show --value` (230) or `lsblk --json` (2.27) are not. Who adds a word looks it up first.
 """
 
@@ -24,12 +25,29 @@ PACKAGE = ROOT / "firstboot" / "mailimg_firstboot"
 # Every constant word that a program is given, by program; words in variables are names, not options.
 KNOWN = {
     "systemctl": {"show", "-p", "LoadState", "ActiveState", "SubState", "Result", "ConditionResult",
-                  "ConditionTimestampMonotonic", "daemon-reload", "reset-failed"},
+                  "ConditionTimestampMonotonic", "daemon-reload", "reset-failed", "list-jobs",
+                  "--no-legend", "--full"},
     "blkid": {"-L", "-p", "-o", "export"},
+    "postconf": {"-c", "-h", "-e", "-M"},
+    "postqueue": {"-c", "-f"},
+    "postsuper": {"-c", "-H", "-r", "ALL", "deferred"},
     "unshare": {"--mount", "sh", "-c", "read-drive"},
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),
     "setenforce": set(),
+    # -legacy is OpenSSL 3's, and is given only to one that has said that it keeps old ciphers apart.
+    "openssl": {"pkcs12", "-in", "-passin", "stdin", "-nodes", "-legacy"},
+    # Not: testjoin, show-computer, --description, --use-ldaps (0.8.2 to 0.9.1).
+    "adcli": {"info", "join", "--domain=", "--domain-realm=", "--domain-controller=", "--computer-name=",
+              "--host-fqdn=", "--host-keytab=", "--login-ccache=", "--login-type=computer", "--stdin-password"},
+    "kinit": {"-c", "-k", "-t"},
+    "ldapsearch": {"-x", "-Q", "-N", "-Y", "GSSAPI", "-LLL", "-o", "ldif-wrap=no", "nettimeout=5", "-H", "-s", "base",
+                   "-b", "", "(objectClass=*)", "currentTime", "dnsHostName", "defaultNamingContext"},
+    "ldapmodify": {"-Q", "-N", "-Y", "GSSAPI", "-o", "nettimeout=5", "-H"},
+    # -o json and --no-pager: systemd 38 and 41.
+    "journalctl": {"--no-pager", "-b", "-o", "json", "-n", "-u"},
+    # The agent's own interpreter; -I: Python 3.4.
+    "python": {"-I"},
     "client": {"--no-defaults", "--protocol=socket", "--socket=", "--user=root", "--batch", "--skip-column-names",
                "--execute"},
 }

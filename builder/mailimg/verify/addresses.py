@@ -31,16 +31,23 @@ FOREIGN_DOMAIN = "elsewhere.example"  # a domain that is not ours, with an MX
 DIRECTORY_NAME = f"directory.{CLOUD_DOMAIN}"
 DELIVERY_NAME = f"delivery.{CLOUD_DOMAIN}"
 DELIVERY_PORT = 10025
-OUTGOING_NAME = f"smtp-out.{CLOUD_DOMAIN}"
-OUTGOING_PORT = 10587
+SMTP_OUT_NAME = f"smtp-out.{CLOUD_DOMAIN}"
+SMTP_OUT_PORT = 10587
 
 NODE_FQDN = f"{NODE_NAME}.{CLOUD_DOMAIN}"
 DKIM_SELECTOR = "verify"
 DKIM_NAME = f"{DKIM_SELECTOR}._domainkey.{DOMAIN}"
 WEBMAIL_NAME = f"webmail.{DOMAIN}"
 WEBMAIL_TITLE = "Post für alle"
-SMTP_OUT_NAME = f"smtp.{CLOUD_DOMAIN}"
 IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
 
 # The data volume of a storage server: a disk with this serial.
 VOLUME_SERIAL = "3b8e1f52-7c60-4b0f-8a8e-5a0000000020"
+
+# The Active Directory domain, with a controller that has an address of its own on the bridge.
+AD_DOMAIN = f"ad.{DOMAIN}"
+AD_REALM = AD_DOMAIN.upper()
+AD_BASE_DN = ",".join(f"DC={label}" for label in AD_DOMAIN.split("."))
+DC4 = "10.90.0.2"
+DC_HOST = "dc1"
+DC_NAME = f"{DC_HOST}.{AD_DOMAIN}"

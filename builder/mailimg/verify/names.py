@@ -27,7 +27,6 @@ def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
         f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
         f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
         f"host-record={at.DELIVERY_NAME},{at.HOST4}",
-        f"host-record={at.OUTGOING_NAME},{at.HOST4}",
         f"host-record={at.SMTP_OUT_NAME},{at.HOST4}",
         f"host-record={at.IMAP_NAME},{at.HOST4}",
         f"host-record={at.SENDER_NAME},{at.SENDER4},{at.SENDER6}",

@@ -19,6 +19,7 @@ def commands(backend: str) -> list[list[str]]:
         f"addr add {at.HOST4}/24 dev {BRIDGE}",
         # nodad: an address under duplicate detection cannot be bound for its first second.
         f"addr add {at.HOST6}/64 dev {BRIDGE} nodad",
+        f"addr add {at.DC4}/32 dev {BRIDGE}",
         # The Internet: the node reaches these by its default route.
         f"addr add {at.SENDER4}/32 dev {BRIDGE}",
         f"addr add {at.SENDER6}/128 dev {BRIDGE} nodad",

@@ -26,7 +26,7 @@ class Platform:
 
     Attributes:
         internet: the MX of all foreign domains.
-        outgoing: the smtp-out layer; takes mail from the platform's own account only.
+        smtp_out: the smtp-out layer; takes mail from the platform's own account only.
         dkim_record: the TXT record with the public key of the mail domain.
     """
 
@@ -34,8 +34,8 @@ class Platform:
         self.authority = authority
         self.password = password
         self.internet = Sink(at.SENDER4, 25, at.SENDER_NAME)
-        door = Door(authority.issue(at.OUTGOING_NAME, at.HOST4), SERVICE, password)
-        self.outgoing = Sink(at.HOST4, at.OUTGOING_PORT, at.OUTGOING_NAME, door)
+        door = Door(authority.issue(at.SMTP_OUT_NAME, at.HOST4), SERVICE, password)
+        self.smtp_out = Sink(at.HOST4, at.SMTP_OUT_PORT, at.SMTP_OUT_NAME, door)
         self.node = authority.issue(at.NODE_FQDN, at.NODE4, at.NODE6)
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._dkim = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
@@ -45,11 +45,10 @@ class Platform:
         self.dkim_record = f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
 
     def site_keys(self) -> dict[str, Any]:
-        """Keys of the site document beyond those that every role has; a role takes what it knows."""
+        """Keys of the site document beyond those that every role has; a role uses what it needs."""
         return {
-            "outgoing": {"host": at.OUTGOING_NAME, "port": at.OUTGOING_PORT, "login": SERVICE,
-                         "password": f"literal:{self.password}", "ca": self.authority.pem},
-            "tls": {"certificate": self.node.certificate.read_text(), "key": f"literal:{self.node.key.read_text()}"},
+            "relay_account": {"login": SERVICE, "password": f"literal:{self.password}"},
+            "tls": {"certificate": self.node.chain, "key": f"literal:{self.node.key.read_text()}"},
             "dkim": [{"domain": at.DOMAIN, "selector": at.DKIM_SELECTOR, "key": f"literal:{self._dkim}"}],
             # Nothing is mounted from there: a container is given the mount point itself.
             "storage": {"server": f"nfs.{at.CLOUD_DOMAIN}", "export": "/NFSVOL"},

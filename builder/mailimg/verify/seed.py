@@ -17,7 +17,13 @@ LABEL = "config-2"
 
 def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, Any],
                   keys: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The site document (docs/contract.md); `tuning` are parameters of the role, `keys` further site keys."""
+    """The site document (docs/site.md).
+
+    Args:
+        ca: PEM of the authority that directory and virtual addresses have their certificates from, or `system`.
+        tuning: parameters of the role.
+        keys: further site keys.
+    """
     return {
         "mailimg": 1,
         "role": role,
@@ -32,7 +38,14 @@ def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, A
             "tls": "starttls",
             "ca": ca,
         },
-        "delivery": {"host": at.DELIVERY_NAME, "port": at.DELIVERY_PORT},
+        "vips": {
+            "smtp_out": {"host": at.SMTP_OUT_NAME, "port": at.SMTP_OUT_PORT},
+            "delivery": {"host": at.DELIVERY_NAME, "port": at.DELIVERY_PORT},
+            # Nobody is there: whether the webmail is served does not depend on it.
+            "imap": {"host": at.IMAP_NAME},
+            "sieve": {"host": at.IMAP_NAME},
+            "ca": ca,
+        },
         # No time server and no mirror of virus signatures is within reach.
         "time": {"servers": []},
         "filter": {

@@ -49,7 +49,7 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
         platform = Platform(authority, directory.password)
         names = Names(scratch / "names", {at.DKIM_NAME: platform.dkim_record})
         sink = Sink()
-        for peer in (names, directory, sink, platform.internet, platform.outgoing):
+        for peer in (names, directory, sink, platform.internet, platform.smtp_out):
             running.callback(peer.stop)
             peer.start()
         key, public = ssh_key(scratch)

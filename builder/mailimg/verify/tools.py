@@ -25,6 +25,14 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
     "nspawn": {**COMMON, "systemd-nspawn": "systemd-container"},
 }
 
+# Programs of a domain controller (`mailimg.verify.domain`).
+DOMAIN: Mapping[str, str] = {
+    "samba": "samba",
+    "samba-tool": "samba-common-bin",
+    "ldbadd": "ldb-tools",
+    "winbindd": "winbind",
+}
+
 # Programs that `mailimg.disk` starts; the modules of GRUB are looked up when they are needed.
 DISK: Mapping[str, str] = {
     "sfdisk": "fdisk",

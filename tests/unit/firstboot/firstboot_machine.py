@@ -5,16 +5,22 @@ import grp
 import json
 import os
 import pwd
+import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set
 
-from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB
+from firstboot_domain import FakeDomain
+from firstboot_fuse import Fuse
+from firstboot_pools import FakeCloud
+from firstboot_postfix import FakePostfix
+from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS, FakeSELinux
 
-from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
+from mailimg_firstboot import preparing, rendering, rolefile, secret, site
+from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
-from mailimg_firstboot.selinux import ENFORCE, SELinux
+from mailimg_firstboot.selinux import ENFORCE
 from mailimg_firstboot.systemd import Systemd, UnitState
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
@@ -35,7 +41,7 @@ SITE: Dict[str, Any] = {
         "bind_password": "literal:" + PASSWORD,
         "ca": "system",
     },
-    "delivery": {"host": "delivery.cloud.example.org"},
+    "vips": {"delivery": {"host": "delivery.cloud.example.org"}},
     "time": {"servers": ["ntp1.example.org"]},
 }
 
@@ -45,7 +51,7 @@ ROLE: Dict[str, Any] = {
     "distro": "debian-12",
     "identity": "0" * 64,
     "version": "0.1.0",
-    "site": ["domains", "cloud_domain", "networks", "directory", "delivery"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery"],
     "parameters": {
         "amavis_workers": {"type": "integer", "minimum": 1, "maximum": 128, "default": 16},
     },
@@ -72,30 +78,6 @@ TEMPLATES = {
 }
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing of the agent runs after it."""
-
-
-class Fuse:
-    """Counts changes of the machine; with `blows` set, that change is the last thing that is tried or done."""
-
-    def __init__(self) -> None:
-        self.changes: List[str] = []
-        self.blows: Optional[Tuple[int, str]] = None
-        self.dead = False
-
-    def before(self, what: str) -> None:
-        if self.dead or self.blows == (len(self.changes), "before"):
-            self.dead = True
-            raise Killed(what)
-
-    def after(self, what: str) -> None:
-        self.changes.append(what)
-        if self.blows == (len(self.changes) - 1, "after"):
-            self.dead = True
-            raise Killed(what)
-
-
 class FakeSystemd(Systemd):
     """Units that run with the bytes their files had when they were started or reloaded."""
 
@@ -106,6 +88,7 @@ class FakeSystemd(Systemd):
         self.unknown: Set[str] = set()
         self.refuse: Set[str] = set()
         self.orders: List[str] = []
+        self.table = threading.Lock()
 
     def state(self, unit: str) -> UnitState:
         if unit in self.unknown:
@@ -117,31 +100,18 @@ class FakeSystemd(Systemd):
         self.orders.append(f"{order} {unit}")
         if order == "stop":
             self.running.pop(unit, None)
+        elif unit.endswith(".mount") and self.host.nfs.refuses:
+            raise StepError(f"start {unit}: systemctl ended with status 1")
         elif unit not in self.refuse:
             self.running[unit] = {one["path"]: self.host.read(one["path"]) for one in ROLE["files"]}
         if unit.endswith(".mount"):
-            place = "/" + unit[:-len(".mount")]
-            row = f"{DISK} {place} ext4 rw 0 0\n" if unit in self.running else ""
-            mounts = self.host.path("/proc/self/mounts")
-            mounts.parent.mkdir(parents=True, exist_ok=True)
-            mounts.write_text(f"/dev/vda1 / ext4 rw 0 0\n{row}")
+            # Steps that mount run at the same time; the kernel's table is always whole.
+            with self.table:
+                self.host.nfs.table(self.running)
         self.host.fuse.after(f"{order} {unit}")
 
     def reread(self) -> None:
         self.orders.append("reread")
-
-
-class FakeSELinux(SELinux):
-    """A kernel whose mode is a file."""
-
-    def __init__(self, host: "FakeHost") -> None:
-        super().__init__(host.path, host.run)
-        self.host = host
-
-    def set(self, mode: str) -> None:
-        self.host.fuse.before("set SELinux " + mode)
-        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
-        self.host.fuse.after("set SELinux " + mode)
 
 
 class FakeHost(Host):
@@ -153,6 +123,10 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
+        self.nfs: FakeNFS = FakeNFS(self)
+        self.cloud: FakeCloud = FakeCloud(self)
+        self.postfix: FakePostfix = FakePostfix(self)
+        self.domain: FakeDomain = FakeDomain(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -205,6 +179,7 @@ class FakeClock(Clock):
     """Time that passes only while somebody sleeps; `on_sleep` lets the world change meanwhile."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.naps: List[float] = []
         self.on_sleep: List[Any] = []
@@ -252,7 +227,7 @@ def machine(root: Path, store: bool = False) -> FakeHost:
     """A freshly booted image of the role, with accounts that the caller may give files to.
 
     Args:
-        store: the role has a database and a volume as well.
+        store: the role has a database, a volume and a mount as well.
     """
     host = FakeHost(root)
     uid, gid = os.getuid(), os.getgid()
@@ -267,21 +242,23 @@ def machine(root: Path, store: bool = False) -> FakeHost:
     }.items():
         host.path(name).parent.mkdir(parents=True, exist_ok=True)
         host.path(name).write_text(content)
-    seed(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
+    seed(host, with_keys(SITE, **STORED_KEYS) if store else SITE)
     if store:
         host.disks.plug()
+        host.path(PLACE).mkdir()
+    host.nfs.table({})
     return host
 
 
 def storing(role: Dict[str, Any]) -> Dict[str, Any]:
-    """A role with a database and a volume besides."""
+    """A role with a database, a volume and a mount besides."""
     mariadb = {"name": "mariadb", "unit": MARIADB_UNIT}
     return with_keys(role, **STORE, services=[mariadb, *role["services"]])
 
 
 def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
     """The goal of a run on `machine`."""
-    mine = engine.read_role(host, engine.Options())
+    mine = preparing.read_role(host, preparing.Options())
     checked = secret.resolve(site.load(SITE if document is None else document, mine), lambda _: b"").site
     me = nodes.make("mx-1", INSTANCE, checked, mine)
     templates = str(host.path("/usr/share/mailimg/templates"))
@@ -289,10 +266,11 @@ def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
 
 
 def picture(host: FakeHost) -> Dict[str, Any]:
-    """All that steps can change: files with mode and bytes, name, running units."""
+    """All that steps can change."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given)}
+              "given": dict(host.given), "folders": set(host.nfs.folders), "pools": dict(host.cloud.dialect.held),
+              "accounts of computers": host.domain.state()}
     return {"files": files, "name": host.name, **units, **stored}

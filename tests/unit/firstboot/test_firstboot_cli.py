@@ -1,15 +1,19 @@
 """The command: what it prints, how it ends."""
 
 import json
+import os
 import signal
+import threading
 from pathlib import Path
 from typing import Iterator, List
 
 import pytest
+from firstboot_certificates import NOW
+from firstboot_layer import URL, LayerHost
 from firstboot_machine import INSTANCE, PASSWORD, ROLE, SITE, TEMPLATES, FakeClock, FakeHost, machine, seed, with_keys
 
 from mailimg_firstboot import cli, engine
-from mailimg_firstboot.errors import SignalError
+from mailimg_firstboot.errors import SignalError, StepError
 from mailimg_firstboot.host import Host
 
 
@@ -52,7 +56,8 @@ def test_apply_status_analyze(host: FakeHost, capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "   12.50 s  kernel to agent"
     assert lines[-1] == "   12.50 s  in all, since the kernel started: ready"
-    assert len(lines) == 3 + len(engine.STEPS)
+    assert len([line for line in lines if "s  step " in line]) == len(engine.STEPS)
+    assert "    0.00 s  critical path:" in lines
 
 
 def test_apply_with_wrong_documents(host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,8 +66,8 @@ def test_apply_with_wrong_documents(host: FakeHost, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == (
         "mailimg-firstboot: site: domain: unknown key; do you mean `domains`?\n"
         "mailimg-firstboot: site: role: the document is for sogo, this is an instance of smtp-in\n"
-        "mailimg-firstboot: Correct the document; `mailimg-firstboot render --site FILE` makes the same check without "
-        "the cloud.\n")
+        "mailimg-firstboot: Correct the document; `mailimg site validate FILE --role ROLE` makes the same check before "
+        "the boot.\n")
     assert cli.main(["check"]) == 2
     assert cli.main(["status"]) == 1
 
@@ -118,16 +123,23 @@ def test_interruption(host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: p
         cli._interrupted(signal.SIGTERM, None)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
+    cut = threading.Event()
+
     def interrupt(_name: str) -> None:
-        cli._interrupted(signal.SIGTERM, None)
+        """A real signal, while a step is at work that ends when it is told to."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert cut.wait(10.0)
 
     monkeypatch.setattr(host, "set_hostname", interrupt)
+    monkeypatch.setattr(host.programs, "cut", cut.set)
     assert cli.main(["apply"]) == 130
     assert "mailimg-firstboot: interrupted by SIGTERM" in capsys.readouterr().err
+    assert "hostname" in json.loads((host.read("/run/mailimg/status.json") or b"").decode())["message"]
+    assert "postfix@-.service" not in host.systemd.running
 
 
 @pytest.mark.parametrize("words", [["--help"], *[[name, "--help"] for name in (
-    "apply", "check", "status", "signatures", "analyze", "render")]])
+    "apply", "check", "status", "signatures", "renew", "analyze", "render")]])
 def test_help(words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
@@ -141,3 +153,38 @@ def test_wrong_usage(words: List[str], capsys: pytest.CaptureFixture[str]) -> No
         cli.main(words)
     assert caught.value.code == 2
     assert "usage: mailimg-firstboot" in capsys.readouterr().err
+
+
+def test_status_tells_of_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = LayerHost(tmp_path)
+    layer.apply()
+    monkeypatch.setattr(cli, "Host", lambda: layer.host)
+    monkeypatch.setattr(cli, "Clock", lambda: layer.clock)
+    capsys.readouterr()
+    assert cli.main(["status"]) == 0
+    line = ("certificate: mail.example.org, *.cloud.example.org until 2026-05-30T12:00:00Z, from {}, "
+            "checked 2026-03-01T12:00:00Z").format(URL)
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    monkeypatch.setattr(layer.clock, "epoch", lambda: NOW + 80 * 86400.0)
+    assert cli.main(["status", "--json"]) == 0
+    warning = json.loads(capsys.readouterr().out)["certificate"]["warning"]
+    assert warning == "certificate: expires on 2026-05-30T12:00:00Z, in 10.0 days"
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "warning: " + warning
+
+
+def test_renew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = LayerHost(tmp_path)
+    layer.apply()
+    monkeypatch.setattr(cli, "Host", lambda: layer.host)
+    monkeypatch.setattr(cli, "Clock", lambda: layer.clock)
+    capsys.readouterr()
+    assert cli.main(["renew"]) == 0
+    assert capsys.readouterr().out.endswith(": unchanged\n")
+    layer.tls.give(StepError("404 Not Found"))
+    assert cli.main(["renew"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mailimg-firstboot: 404 Not Found; kept: certificate of mail.example.org")
+    assert "mailimg-firstboot renew" in said

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import pytest
-from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
-from firstboot_store import SERIAL
+from firstboot_fuse import Killed
+from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, machine, seed, with_keys
+from firstboot_store import STORED_KEYS
 
-from mailimg_firstboot import engine, sources
-from mailimg_firstboot.engine import STEPS, Options
+from mailimg_firstboot import engine, preparing, sources
+from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError, StepError, TransientError
+from mailimg_firstboot.preparing import Options
 from mailimg_firstboot.report import Report, read_events, read_status
 from mailimg_firstboot.waiting import Clock, keep_trying
 
@@ -28,6 +30,11 @@ def status(host: FakeHost) -> Dict[str, Any]:
     return found
 
 
+def step(host: FakeHost, name: str) -> Dict[str, Any]:
+    """What status.json says of a step."""
+    return next(dict(one) for one in status(host)["steps"] if one["name"] == name)
+
+
 def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = machine(tmp_path)
     run(host)
@@ -36,10 +43,13 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema": 1, "role": "smtp-in", "distro": "debian-12", "instance": INSTANCE, "state": "ready",
         "boot_seconds": 12.5}
     assert set(found) == {
-        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures", "steps"}
+        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures",
+        "certificate", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
-        ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean")]
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("storage", "clean"),
+        ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
+        ("departure", "clean"),
+        ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)
@@ -82,7 +92,7 @@ def test_a_late_daemon_is_waited_for(tmp_path: Path) -> None:
     waits = [one["message"] for one in read_events(host) if one["event"] == "wait"]
     assert waits[0] == ("health: clamd (unix /run/clamav/clamd.ctl): no answer: Connection refused; "
                         "again in 0.5 s, deadline in 300 s")
-    assert status(host)["steps"][-1]["attempts"] == 3
+    assert {one["name"]: one["attempts"] for one in status(host)["steps"]}["health"] == 3
     assert status(host)["state"] == "ready"
 
 
@@ -97,7 +107,7 @@ def test_an_unsynchronised_clock_is_a_warning(tmp_path: Path) -> None:
     clock.naps.clear()
     run(host, clock)
     assert clock.naps == []
-    assert status(host)["steps"][-2]["message"] == (
+    assert {one["name"]: one["message"] for one in status(host)["steps"]}["timesync"] == (
         "the clock is not synchronised, and the site document names no time.servers")
 
 
@@ -110,7 +120,7 @@ def test_failed_health_leaves_the_instance_taking_no_mail(tmp_path: Path) -> Non
     assert host.systemd.orders[-2:] == ["stop postfix@-.service", "stop clamav-daemon.service"]
     found = status(host)
     assert found["state"] == "failed"
-    assert found["steps"][-1]["state"] == "failed"
+    assert step(host, "health")["state"] == "failed"
     assert host.said[-1].startswith("mailimg: FAILED health: smtp (smtp 127.0.0.1:25): greeted with 554")
 
 
@@ -189,7 +199,7 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
 
 def sites(store: bool) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """What a site says first, and later."""
-    first = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
+    first = with_keys(SITE, **STORED_KEYS) if store else SITE
     return first, with_keys(first, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}})
 
 
@@ -224,7 +234,7 @@ def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: 
                 else:
                     host.fuse.blows = None
                 run(host)
-                work = engine.prepare(host, FakeClock(), engine.read_role(host, Options()), Options(),
+                work = preparing.prepare(host, FakeClock(), preparing.read_role(host, Options()), Options(),
                                       lambda _: None, lambda _: None, lambda _: None)
                 assert engine.differences(host, work) == []
                 for service in work.role.services:
@@ -237,8 +247,8 @@ def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: 
 
 def test_check_changes_nothing(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    role = engine.read_role(host, Options())
-    work = engine.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
+    role = preparing.read_role(host, Options())
+    work = preparing.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
     assert [name for name, _ in engine.differences(host, work)] == [
         "hostname", "selinux", "clock", "render", "services"]
     assert host.fuse.changes == []

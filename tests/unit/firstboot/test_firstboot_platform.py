@@ -51,8 +51,8 @@ def with_each(**changes: Any) -> rolefile.RoleFile:
     ({**SITE, "smarthost": None}, []),
     ({**SITE, "storage": {"server": "nfs1", "export": "/a/../b"}},
      ['site: storage.export: "/a/../b" is not an absolute path without `..`, blanks and special characters']),
-    ({**SITE, "outgoing": {"host": "out", "login": "a b", "password": "literal:x"}},
-     ['site: outgoing.login: "a b" is not a login such as anna.k: letters, digits, dot, hyphen and underscore']),
+    ({**SITE, "relay_account": {"login": "a b", "password": "literal:x"}},
+     ['site: relay_account.login: "a b" is not a login such as anna.k: letters, digits, dot, hyphen and underscore']),
 ])
 def test_site_keys(document: Dict[str, Any], wanted: List[str]) -> None:
     assert problems(document) == wanted

@@ -17,7 +17,7 @@ ROOT = schema.load("site.schema.json")
 SHARED_WORDS = {
     "$schema", "$ref", "title", "description", "type", "enum", "pattern", "properties", "patternProperties",
     "additionalProperties", "required", "items", "minItems", "maxItems", "uniqueItems", "minimum", "maximum",
-    "maxLength", "default", "definitions", "writeOnly",
+    "maxLength", "default", "definitions", "writeOnly", "moved", "oneOf",
 }
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 
@@ -74,7 +74,7 @@ def test_no_text_lets_a_line_through() -> None:
 
 def test_defaults() -> None:
     full = site.load({key: SITE[key] for key in SITE if key not in ("time", "role")}, role())
-    assert full["delivery"] == {"host": "delivery.cloud.example.org", "port": 25}
+    assert full["vips"]["delivery"] == {"host": "delivery.cloud.example.org", "port": 25}
     assert full["time"] == {"servers": []}
     assert full["filter"] == {"dnsbl": [], "spf": {"reject_fail": True, "reject_softfail": False},
                               "freshclam": {"enabled": True, "mirror": None, "max_age_days": 7}}
@@ -101,9 +101,12 @@ def test_parameters() -> None:
 @pytest.mark.parametrize(("paths", "wanted"), [
     ({"mailimg": 2}, "site: mailimg: 2 is not one of 1"),
     ({"role": "sogo"}, "site: role: the document is for sogo, this is an instance of smtp-in"),
+    ({"delivery": {"host": "a"}}, "site: delivery: unknown key; it has become vips.delivery"),
+    ({"outgoing": {}}, "site: outgoing: unknown key; it has become vips.smtp_out (host, port), relay_account (login, "
+     "password) and vips.ca"),
     ({"domain": ["example.org"]}, "site: domain: unknown key; do you mean `domains`?"),
     ({"directory__url": "x"}, "site: directory.url: unknown key; do you mean `urls`?"),
-    ({"delivery__zzzz": "x"}, "site: delivery.zzzz: unknown key; known here: host, port"),
+    ({"vips__delivery__zzzz": "x"}, "site: vips.delivery.zzzz: unknown key; known here: host, port"),
     ({"domains": "example.org"}, "site: domains: is text; it must be a list"),
     ({"domains": []}, "site: domains: has 0 entries; at least 1 are allowed"),
     ({"domains": ["example.org", "example.org"]}, "site: domains: names something twice"),
@@ -122,12 +125,12 @@ def test_parameters() -> None:
      "site: directory.urls: ldap:// and ldaps:// are mixed; give one kind"),
     ({"directory__urls": ["ldap://a.example.org:70000"]}, "site: directory.urls[0]: 70000 is no TCP port"),
     ({"directory__bind_password": "hunter2"},
-     "site: directory.bind_password: the value (not shown) is not a secret reference: file:/path or literal:text, "
-     "without control characters or blanks at its ends"),
-    ({"delivery__port": 0}, "site: delivery.port: 0 is less than 1"),
-    ({"delivery__port": 65536}, "site: delivery.port: 65536 is more than 65535"),
-    ({"delivery__port": True}, "site: delivery.port: is true or false; it must be a TCP port, 1 to 65535"),
-    ({"delivery": None}, "site: delivery: is empty; it must be a mapping"),
+     "site: directory.bind_password: the value (not shown) is not a secret reference: file:/path, barbican:UUID or "
+     "literal:text, without control characters or blanks at its ends"),
+    ({"vips__delivery__port": 0}, "site: vips.delivery.port: 0 is less than 1"),
+    ({"vips__delivery__port": 65536}, "site: vips.delivery.port: 65536 is more than 65535"),
+    ({"vips__delivery__port": True}, "site: vips.delivery.port: is true or false; it must be a TCP port, 1 to 65535"),
+    ({"vips__delivery": None}, "site: vips.delivery: is empty; it must be a mapping"),
     ({"filter__spf__reject_fail": "yes"}, "site: filter.spf.reject_fail: is text; it must be true or false"),
     ({"tuning__smtp-in__amavis_workers": 0}, "site: tuning.smtp-in.amavis_workers: 0 is less than 1"),
     ({"tuning__smtp-in__amavis_worker": 1},
@@ -158,12 +161,12 @@ def test_a_directory_without_tls_needs_no_ca() -> None:
 
 def test_all_problems_at_once() -> None:
     document = with_keys(SITE, role="sogo", domain=1, networks=["10.0.0.7/24", "x"], directory__tls="ldaps",
-                         delivery__port=0, tuning={"smtp-in": {"amavis_workers": 0, "workers": 1}})
+                         vips__delivery__port=0, tuning={"smtp-in": {"amavis_workers": 0, "workers": 1}})
     del document["domains"]
     assert problems(document) == [
         "site: domain: unknown key; do you mean `domains`?",
-        "site: delivery.port: 0 is less than 1",
         'site: networks[1]: "x" is not a network such as 10.0.0.0/24 or 2001:db8::/64',
+        "site: vips.delivery.port: 0 is less than 1",
         "site: role: the document is for sogo, this is an instance of smtp-in",
         "site: domains: missing; role smtp-in cannot serve without it",
         "site: tuning.smtp-in.workers: unknown key; do you mean `amavis_workers`?",
@@ -180,12 +183,12 @@ def test_no_mapping(document: Any) -> None:
 
 
 PLACES = ["domains", "cloud_domain", "networks", "directory__urls", "directory__base", "directory__bind_dn",
-          "directory__bind_password", "delivery__host", "time__servers", "filter__dnsbl", "filter__freshclam__mirror",
-          "tuning__sogo__title"]
+          "directory__bind_password", "vips__delivery__host", "time__servers", "filter__dnsbl",
+          "filter__freshclam__mirror", "tuning__sogo__title"]
 GOOD = {"domains": "example.org", "cloud_domain": "cloud.example.org", "networks": "10.0.0.0/24",
         "directory__urls": "ldap://dc1.example.org", "directory__base": "dc=example,dc=org",
         "directory__bind_dn": "cn=r,dc=example,dc=org", "directory__bind_password": "literal:abc",
-        "delivery__host": "a.example.org", "time__servers": "ntp.example.org", "filter__dnsbl": "bl.example.net",
+        "vips__delivery__host": "a.example.org", "time__servers": "ntp.example.org", "filter__dnsbl": "bl.example.net",
         "filter__freshclam__mirror": "https://mirror.example.org/clam", "tuning__sogo__title": "Mail"}
 
 
@@ -222,7 +225,7 @@ def test_no_value_smuggles_syntax_into_a_list(place: str, value: str) -> None:
     *[("directory__base", value) for value in ("example.org", "dc=example,dc=org ", "=x", "dc=")],
     *[("directory__bind_password", value) for value in (
         "literal:", "file:relative", "env:X", "literal: x", "literal:x ", "plain", "file:/")],
-    *[("delivery__host", value) for value in ("[a.example.org]", "a.example.org:25", "a b", "$x", "-a")],
+    *[("vips__delivery__host", value) for value in ("[a.example.org]", "a.example.org:25", "a b", "$x", "-a")],
     *[("filter__freshclam__mirror", value) for value in (
         "http://a.example.org", "https://u@a.example.org", "https://a.example.org/?q", "https://a.example.org/x y")],
     *[("directory__ca", value) for value in (
@@ -238,7 +241,7 @@ def test_no_value_smuggles_syntax(place: str, value: str) -> None:
     ("directory__ca", PEM), ("directory__ca", PEM + PEM.rstrip()), ("directory__bind_password", "file:/run/secret"),
     ("directory__bind_password", "literal:a b#$'\"\\ü"), ("directory__base", "ou=Büro\\, Süd,dc=example,dc=org"),
     ("time__servers", ["10.0.0.1", "2001:db8::1", "ntp"]), ("filter__freshclam__mirror", None),
-    ("directory__urls", ["ldap://dc1.example.org:3268/"]), ("delivery__host", "10.0.0.9"),
+    ("directory__urls", ["ldap://dc1.example.org:3268/"]), ("vips__delivery__host", "10.0.0.9"),
 ])
 def test_taken(place: str, value: Any) -> None:
     assert problems(with_keys(SITE, **{place: value})) == []

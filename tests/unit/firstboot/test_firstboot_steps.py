@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Callable, Dict, Tuple
 
 import pytest
+from firstboot_certificates import made
+from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
-from firstboot_store import SERIAL
+from firstboot_pools import POOLED
+from firstboot_store import STORED_KEYS
 
-from mailimg_firstboot.engine import STEPS, Step
+from mailimg_firstboot import graph
+from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import StepError, TolerableError
-from mailimg_firstboot.steps import clock, hostname, render, services
+from mailimg_firstboot.stepping import Step, parts
+from mailimg_firstboot.steps import clock, health, hostname, render, services
 from mailimg_firstboot.work import Work
 
 # Steps that only watch: the world, not `apply`, makes the difference go away.
@@ -30,7 +35,9 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    goal = work(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
+    document = with_keys(SITE, leave={"at_shutdown": True}, **STORED_KEYS, **POOLED) if store else SITE
+    goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
+    goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -55,12 +62,15 @@ def test_law(step: Step, tmp_path: Path) -> None:
 
 
 def test_order_is_meaning() -> None:
-    names = [step.name for step in STEPS]
-    assert names == [
-        "hostname", "selinux", "clock", "volume", "render", "databases", "services", "timesync", "health"]
+    graph_of = parts(STEPS)
+    assert graph.problems(graph_of) == []
+    needed = {step.name for step in STEPS if step.needed}
+    assert graph.ancestors(graph_of, "balancer") == needed - {"balancer"}, "announced when everything else holds"
+    assert graph.ancestors(graph_of, "services") == needed - {"balancer", "departure", "health", "services"}
+    assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
-@pytest.mark.parametrize("name", ["volume", "databases"])
+@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)
@@ -242,5 +252,5 @@ def test_services_notice_a_unit_that_systemd_only_calls_started(tmp_path: Path) 
 def test_health_names_every_check_that_fails(tmp_path: Path) -> None:
     host = machine(tmp_path)
     host.answers = {"clamd": "no answer: Connection refused", "smtp": "greeted with 554"}
-    assert STEPS[-1].check(host, work(host)) == (
+    assert health.check(host, work(host)) == (
         "clamd (unix /run/clamav/clamd.ctl): no answer: Connection refused; smtp (smtp 127.0.0.1:25): greeted with 554")

@@ -12,7 +12,7 @@ from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.steps import health, services
 
 VIPS = {"smtp_out": {"host": "smtp.example.org"}, "imap": {"host": "imap.example.org"},
-        "sieve": {"host": "imap.example.org"}}
+        "sieve": {"host": "imap.example.org"}, "delivery": {"host": "delivery.example.org"}}
 WITH_TLS = {**ROLE, "services": [ROLE["services"][0], {**ROLE["services"][1], "with": "tls"}],
             "health": [ROLE["health"][0], {"check": "https", "port": 443, "path": "/x/", "name": "https",
                                            "service": "postfix"}]}
@@ -21,8 +21,12 @@ TLS = {"certificate": "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE--
 
 
 def problems(**paths: Any) -> List[str]:
+    return refused(with_keys(SITE, **paths), role())
+
+
+def refused(document: Dict[str, Any], mine: rolefile.RoleFile) -> List[str]:
     try:
-        site.load(with_keys(SITE, **paths), role())
+        site.load(document, mine)
     except DocumentError as error:
         return list(error.problems)
     return []
@@ -41,7 +45,9 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize(("paths", "wanted"), [
-    ({"vips": {"imap": VIPS["imap"], "sieve": VIPS["sieve"]}}, "site: vips.smtp_out: missing"),
+    ({"vips": {"imap": VIPS["imap"]}}, "site: vips.delivery: missing; role smtp-in cannot serve without it"),
+    ({"vips": with_keys(VIPS, sieve__host="10.0.0.9")},
+     "site: vips.sieve.host: an address; TLS needs the name that stands in its certificate"),
     ({"vips": with_keys(VIPS, imap__tls="ssl")},
      'site: vips.imap.tls: "ssl" is not one of "starttls", "implicit", "none"'),
     ({"webmail__title": 'A "mail"'},
@@ -121,3 +127,21 @@ def test_wrong_role_files(changes: Dict[str, Any], problem: str) -> None:
     with pytest.raises(DocumentError) as caught:
         rolefile.load(json.dumps({**ROLE, **changes}).encode())
     assert caught.value.problems == (problem,)
+
+
+@pytest.mark.parametrize(("tls", "level", "wanted"), [
+    ("implicit", "", ["site: vips.smtp_out.tls: implicit, but Postfix of debian-12 reaches others by starttls only"]),
+    ("implicit", "3.6", []),
+    ("starttls", "", []),
+    ("none", "", []),
+])
+def test_an_old_postfix_cannot_begin_with_tls(tls: str, level: str, wanted: List[str]) -> None:
+    mine = role(site=["vips.smtp_out"], facts__postfix__compatibility_level=level)
+    document = with_keys(SITE, vips=with_keys(VIPS, smtp_out__tls=tls))
+    assert refused(document, mine) == wanted
+    # Another role may share the document.
+    assert refused(document, role(facts__postfix__compatibility_level=level)) == []
+
+
+def test_an_address_without_tls() -> None:
+    assert problems(vips=with_keys(VIPS, imap__host="10.0.0.9", imap__tls="none")) == []

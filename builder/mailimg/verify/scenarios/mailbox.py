@@ -26,6 +26,7 @@ TUNING: Mapping[str, Any] = {"sessions": 50}
 BINDS: Mapping[str, int] = {"/MAILBOXES": 5000}
 
 ANNA, BELA, CARLA = USERS
+FOLDERS = 4096
 LIMIT = 27_262_976  # bytes that smtp-in may hand over
 
 
@@ -97,6 +98,10 @@ def hashed(bench: Bench) -> str:
     parts = path.split("/")
     if len(parts) != 4 or owner != "5000:5000":
         raise CheckFailed(told)
+    # The agent made all of them: Dovecot's must be one of these, and not one more.
+    folders = bench.node.ask(["find", "/MAILBOXES", "-maxdepth", "1", "-name", "[0-9a-f]*"]).split()
+    if len(folders) != FOLDERS or "/".join(parts[:3]) not in folders:
+        raise CheckFailed(f"{len(folders)} folders, and {path}")
     return told.strip()
 
 
@@ -149,14 +154,14 @@ def bounce_leaves(bench: Bench) -> str:
     """A list without members: taken, found to reach nobody, and told to the sender, by way of the smtp-out layer."""
     sent = letters.clean(f"deserted@{at.DOMAIN}")
     hand_over(sent, f"deserted@{at.DOMAIN}")
-    outgoing = bench.platform.outgoing
+    smtp_out = bench.platform.smtp_out
 
     def bounced() -> bool:
-        return any(not one.sender and sent.message_id.encode() in one.content for one in outgoing.kept)
+        return any(not one.sender and sent.message_id.encode() in one.content for one in smtp_out.kept)
 
     if not until(bounced, bench.patience):
-        raise CheckFailed(f"no bounce at {at.OUTGOING_NAME} after {bench.patience:g} s; queue:\n{queue(bench)}")
-    return f"at {at.OUTGOING_NAME}, after a login"
+        raise CheckFailed(f"no bounce at {at.SMTP_OUT_NAME} after {bench.patience:g} s; queue:\n{queue(bench)}")
+    return f"at {at.SMTP_OUT_NAME}, after a login"
 
 
 def closed(bench: Bench) -> str:

@@ -24,16 +24,10 @@ COUNT = "SELECT COUNT(*) FROM sogo.sogo_user_profile WHERE c_uid = '{}'"
 
 
 def site_keys(authority: Authority) -> Mapping[str, Any]:
-    """A certificate of its own, the layers behind it (nobody is there), a title that is not ASCII."""
+    """A certificate of its own, a title that is not ASCII."""
     own = authority.issue(at.WEBMAIL_NAME, at.NODE4)
     return {
-        "vips": {
-            "smtp_out": {"host": at.SMTP_OUT_NAME},
-            "imap": {"host": at.IMAP_NAME},
-            "sieve": {"host": at.IMAP_NAME},
-            "ca": authority.pem,
-        },
-        "tls": {"certificate": own.certificate.read_text(), "key": f"literal:{own.key.read_text()}"},
+        "tls": {"certificate": own.chain, "key": f"literal:{own.key.read_text()}"},
         "webmail": {"title": at.WEBMAIL_TITLE, "time_zone": "Europe/Vienna"},
     }
 
