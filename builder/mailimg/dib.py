@@ -31,7 +31,8 @@ logging.getLogger("diskimage_builder.element_dependencies").setLevel(logging.ERR
 UNDECISIVE = ("README.rst", "distro.yaml")
 
 # How a build reaches the network, not what it makes: handed on, but no part of an identity.
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+           "PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT")
 
 TAIL_LINES = 20
 # strerror(ENOSPC) in the C locale that hooks run in.

@@ -71,7 +71,7 @@ def literals(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def telling(text: str) -> str:
-    """The part of a secret that is looked for: of a key in PEM a line from its middle, of a hash what is behind its salt."""
+    """What is looked for of a secret: of a key in PEM a line from its middle, of a hash what follows its salt."""
     lines = text.strip().splitlines()
     return lines[len(lines) // 2] if len(lines) > 1 else text.rpartition("$")[2]
 
@@ -89,11 +89,11 @@ class Watch:
 
     def _run(self) -> None:
         while not self.ended.wait(0.002):
-            for pid in filter(str.isdigit, os.listdir("/proc")):
+            for one in processes():
                 for kind in ("cmdline", "environ"):
                     # It may have ended meanwhile.
                     with suppress(OSError):
-                        content = Path("/proc", pid, kind).read_bytes()
+                        content = (one / kind).read_bytes()
                         for name in holding(content, self.canaries):
                             self.seen.add((kind, content.replace(b"\0", b" ")[:40].decode(errors="replace"), name))
             self.passes += 1
@@ -104,6 +104,11 @@ class Watch:
         self.thread.join()
 
 
+def processes() -> list[Path]:
+    """Their folders in /proc."""
+    return [one for one in Path("/proc").iterdir() if one.name.isdigit()]
+
+
 def holding(content: bytes, canaries: Canaries) -> list[str]:
     """Names of the secrets that are in it."""
     return [name for name, looks in canaries.items() if any(look in content for look in looks)]
@@ -111,12 +116,12 @@ def holding(content: bytes, canaries: Canaries) -> list[str]:
 
 def leader() -> int:
     """The container's first process, by its number here."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for one in processes():
         with suppress(OSError):
-            status = Path("/proc", pid, "status").read_text()
+            status = (one / "status").read_text()
             numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
             if len(numbers) == 2 and numbers[1] == "1":
-                return int(pid)
+                return int(one.name)
     raise RuntimeError("the container has no first process")
 
 
@@ -125,16 +130,16 @@ def on_disk(root: Path, canaries: Canaries) -> tuple[list[dict[str, Any]], list[
     found = []
     read = []
     for folder, folders, names in os.walk(root):
-        inside = "/" + str(Path(folder).relative_to(root)).removeprefix(".")
-        folders[:] = [name for name in folders if os.path.join(inside, name) not in SKIPPED]
+        inside = Path("/") / Path(folder).relative_to(root)
+        folders[:] = [name for name in folders if str(inside / name) not in SKIPPED]
         for name in names:
             path = Path(folder, name)
             with suppress(FileNotFoundError):
                 info = path.lstat()
                 if stat.S_ISREG(info.st_mode):
-                    read.append(os.path.join(inside, name))
+                    read.append(str(inside / name))
                     for secret in in_file(path, canaries):
-                        found.append({"path": os.path.join(inside, name), "secret": secret, "uid": info.st_uid,
+                        found.append({"path": str(inside / name), "secret": secret, "uid": info.st_uid,
                                       "mode": stat.S_IMODE(info.st_mode)})
     return found, [path for path in read if path.startswith("/run/mailimg/")]
 

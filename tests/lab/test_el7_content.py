@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import oldest_python
 import pytest
 import yaml
 from el7_site import MAILIMG, El7
@@ -243,6 +244,23 @@ def test_the_agent_is_compiled_by_the_trees_interpreter(built: El7, role: str) -
     assert len(compiled) > 20
     tag = inside(tree, "python3", "-c", "import sys; print(sys.implementation.cache_tag)").strip()
     assert all(path.name.endswith(f".{tag}.pyc") for path in compiled)
+
+
+def vendored() -> set[str]:
+    """Names and versions that element mailimg-agent-deps pins for CentOS 7."""
+    pins = (installed().elements / "mailimg-agent-deps/requirements-centos-7.txt").read_text()
+    return {line.split()[0] for line in pins.splitlines() if line and not line.startswith("#")}
+
+
+def test_the_agent_has_the_libraries_that_no_repository_has(built: El7) -> None:
+    libraries = built.tree("nfs") / "usr/lib/mailimg/libraries"
+    found = {path.name.removesuffix(".dist-info").replace("-", "==").replace("_", "-")
+             for path in libraries.glob("*.dist-info")}
+    assert found == vendored()
+    # What runs under a real Python 3.6 in test_cloud_oldest.py is what is in the image.
+    assert found <= {*oldest_python.PYTEST, *oldest_python.KEYSTONEAUTH}
+    assert (libraries / "keystoneauth1/session.py").is_file()
+    assert list((libraries / "keystoneauth1/__pycache__").glob("session.*.pyc"))
 
 
 def test_cloud_and_network_as_the_old_tools_want_them(built: El7) -> None:

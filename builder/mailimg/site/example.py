@@ -109,11 +109,14 @@ class Writer:
         """Whether a key is set where the one above it is."""
         if on:
             return key.required or at(self.samples[0], place) is not MISSING or usage.needed(key, self.role)
+        if key.children and not key.listed and not free(key):
+            # A mapping with nothing in it would be empty, which is an error.
+            return key.required or any(self.chosen(child, (*place, child.name), on) for child in key.children)
         return key.required or key.default is not MISSING or self.found(place) is not MISSING
 
     def body(self, key: Key, place: Place, depth: int, on: bool) -> Iterator[str]:
         """The key and what is below it, without its comment; `on`: it is not in a block that is commented out."""
-        if not key.children or any(child.free for child in key.children):
+        if not key.children or free(key):
             yield from value_lines(key.name, self.value(key, place, on))
         elif key.listed:
             entries = self.found(place)
@@ -163,7 +166,13 @@ class Writer:
         if key.choices:
             return key.choices[0]
         such = re.search(r"such as (\S+)", key.what)
-        return such[1] if such else BLANK
+        text = such[1].rstrip(",:;") if such else BLANK
+        return {"name": text} if free(key) else [text] if key.listed else text
+
+
+def free(key: Key) -> bool:
+    """Whether the names below a key are the writer's choice."""
+    return any(child.free for child in key.children)
 
 
 def indent(line: str, first: int, number: int) -> str:
@@ -183,7 +192,7 @@ def at(document: Any, place: Sequence[Any]) -> Any:
 
 def comment(key: Key, depth: int) -> list[str]:
     """What a key means, its choices and its default."""
-    words = [key.meaning]
+    words = [key.meaning, *(child.meaning for child in key.children if child.free)]
     if len(key.choices) > 1 and not re.search(r"\bone of\b", key.what):
         words.append(f"One of {', '.join(map(str, key.choices))}.")
     if key.default is not MISSING and not isinstance(key.default, dict):
