@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
-from mailimg_firstboot import encoding, signatures
+from mailimg_firstboot import encoding, expiry, signatures
 from mailimg_firstboot import report as reports
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
 from mailimg_firstboot.host import Host
@@ -45,8 +45,6 @@ examples:
 # What stands for an instance that is not there, when files are rendered from documents at hand.
 SOME_INSTANCE = "00000000-0000-4000-8000-000000000000"
 
-SIGNATURES = "virus signatures: {database} version {version}, built {built}, {age_days} days old"
-
 # Seconds between looks at status.json, and for a metadata service that a person is waiting for.
 LOOK = 0.5
 SHORT_PATIENCE = 10.0
@@ -75,8 +73,7 @@ def apply(arguments: argparse.Namespace) -> int:
     """Bring the machine to its goal."""
     from mailimg_firstboot import engine
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _interrupted)
+    _on_signals(_interrupted)
     host, clock = Host(), Clock()
     with host.lock(engine.LOCK):
         engine.apply(host, clock, Report(host, clock), _options(arguments))
@@ -110,14 +107,16 @@ def status(arguments: argparse.Namespace) -> int:
         clock.sleep(LOOK)
         found = reports.read_status(host)
     seen = signatures.look(host, found["signatures"], clock.epoch()) if found and found.get("signatures") else None
+    certificate = expiry.look(found.get("certificate") if found else None, clock.epoch())
     if arguments.json:
-        _say(json.dumps(found and dict(found, signatures=seen), indent=1))
+        _say(json.dumps(found and dict(found, signatures=seen, certificate=certificate), indent=1))
     else:
         _say(_state(found))
         for one in found["steps"] if found else []:
             _say("  {name:<10} {state:<8} {seconds:8.2f} s  {message}".format(**one))
-        if seen:
-            _say("warning: " + seen["warning"] if seen["warning"] else SIGNATURES.format(**seen))
+        told = ["warning: " + seen["warning"] if seen["warning"] else signatures.SEEN.format(**seen)] if seen else []
+        for line in expiry.lines(certificate) + told:
+            _say(line)
     return 0 if found is not None and found["state"] == "ready" else 1
 
 
@@ -129,11 +128,21 @@ def check_signatures(arguments: argparse.Namespace) -> int:
         return 0
     seen = signatures.look(host, found["signatures"], Clock().epoch())
     if not seen["warning"]:
-        _say(SIGNATURES.format(**seen))
+        _say(signatures.SEEN.format(**seen))
         return 0
     # systemd reads <4> as a priority: warning. A unit that failed would say that the check itself does not work.
     _say("{}mailimg: {}".format("<4>" if arguments.journal else "", seen["warning"]))
     return 0 if arguments.journal else 1
+
+
+def renew(arguments: argparse.Namespace) -> int:
+    """Fetch the certificate again; hand a new one to the daemons."""
+    from mailimg_firstboot import engine, renewal
+
+    _on_signals(_interrupted)
+    with Host().lock(engine.LOCK):
+        renewal.renew(Host(), Clock(), _options(arguments), _say)
+    return 0
 
 
 def analyze(_arguments: argparse.Namespace) -> int:
@@ -234,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print status.json, with the age of virus signatures")
     one = command(check_signatures, "signatures", "print how old the virus signatures are; exit status 1: too old")
     one.add_argument("--journal", action="store_true", help="for the timer: a warning for the journal, exit status 0")
+    command(renew, "renew", "fetch the certificate again; hand a new one to the daemons that use it", 300.0)
     command(analyze, "analyze", "print where the time of the last run went")
     one = command(render, "render", "print the role's files as they must be, secrets masked", SHORT_PATIENCE)
     one.add_argument("--site", type=_path, metavar="FILE", help="a site document (default: the instance's)")
@@ -260,10 +270,14 @@ def _state(found: Any) -> str:
     return "{}: {}".format(found["state"], found["message"] or "no message")
 
 
+def _on_signals(what: Any) -> None:
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, what)
+
+
 def _interrupted(number: int, _frame: Any) -> None:
     # A second signal must not interrupt the stopping of services that the first one began.
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    _on_signals(signal.SIG_IGN)
     raise SignalError("interrupted by {}".format(signal.Signals(number).name), "`mailimg-firstboot apply` begins anew.")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from mailimg_firstboot import cautions, node, rendering, rolefile, secret, signatures, site, sources
+from mailimg_firstboot import cautions, certificates, node, rendering, rolefile, secret, signatures, site, sources
 from mailimg_firstboot.errors import (
     DocumentError,
     FirstbootError,
@@ -15,6 +15,7 @@ from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.steps import (
     balancer,
+    certificate,
     databases,
     health,
     hostname,
@@ -26,6 +27,7 @@ from mailimg_firstboot.steps import (
     volume,
 )
 from mailimg_firstboot.steps import clock as clock_step
+from mailimg_firstboot.tls import forms
 from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
 from mailimg_firstboot.work import Work
 
@@ -64,6 +66,7 @@ STEPS: Tuple[Step, ...] = (
     Step("clock", clock_step.check, clock_step.apply, clock_step.undo),
     # A stack attaches a volume after it has booted the server.
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
+    Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
     Step("join", join.check, join.apply, join.undo, patience=300.0, longest=5.0),
@@ -79,12 +82,17 @@ STEPS: Tuple[Step, ...] = (
 
 
 class Options(NamedTuple):
-    """Where a run finds its documents, and how many seconds it waits for a late metadata service."""
+    """Where a run finds its documents, and how many seconds it waits for a late metadata service or another source.
+
+    Args:
+        certificate_patience: the wait for a certificate of a node that can serve with the kept one.
+    """
 
     role_file: str = "/etc/mailimg/role.json"
     templates: str = "/usr/share/mailimg/templates"
     patience: float = 300.0
     url: str = sources.SERVICE
+    certificate_patience: float = certificates.SHORT_PATIENCE
 
 
 def read_role(host: Host, options: Options) -> rolefile.RoleFile:
@@ -120,10 +128,14 @@ def prepare(
     # Barbican may be late as the metadata service may.
     resolved = keep_trying(lambda: secret.resolve(checked, lambda path: _secret_file(host, path), from_barbican),
                            clock, options.patience, wait)
-    for words in resolved.warnings + cautions.of(role, resolved.site):
+    full = resolved.site
+    found_one = certificates.obtain(host, clock, full, role, options.patience, wait, options.certificate_patience)
+    said = found_one.warnings(clock.epoch(), full["tls"]["warn_days"]) if found_one else []
+    for words in resolved.warnings + cautions.of(role, full) + said:
         warn(words)
-    files = rendering.render_all(role, resolved.site, me, str(host.path(options.templates)))
-    return Work(role, resolved.site, me, files)
+    full = forms.filled(full, found_one.bundle) if found_one else forms.unfetched(full)
+    files = rendering.render_all(role, full, me, str(host.path(options.templates)))
+    return Work(role, full, me, files, found_one)
 
 
 def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tuple[Step, ...] = STEPS) -> Work:
@@ -139,7 +151,8 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
-        report.about(instance=work.node.instance, signatures=signatures.watched(work))
+        report.about(instance=work.node.instance, signatures=signatures.watched(work),
+                     certificate=certificate_status(work, clock))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
         for step in steps:
             doing = step.name
@@ -193,6 +206,12 @@ def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -
         raise
     else:
         tell("done" if attempts else "clean", attempts[0] if attempts else "")
+
+
+def certificate_status(work: Work, clock: Clock) -> Optional[Dict[str, Any]]:
+    """What status.json holds of the layer's certificate."""
+    found = work.certificate
+    return found.status(clock.epoch(), work.site["tls"]["warn_days"]) if found else None
 
 
 def differences(host: Host, work: Work) -> List[Tuple[str, str]]:

@@ -22,6 +22,7 @@ from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
+from mailimg_firstboot.tls import Tls
 
 # What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
 PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
@@ -66,6 +67,7 @@ class Host:
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
+        self.tls = Tls(self.path, self.run)
 
     def path(self, path: str) -> Path:
         """Where `path` of the machine is for this process."""

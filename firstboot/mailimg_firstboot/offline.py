@@ -8,12 +8,13 @@ from mailimg_firstboot import encoding, node, rendering, secret, site
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.rendering import RenderedFile
 from mailimg_firstboot.rolefile import RoleFile
+from mailimg_firstboot.tls import forms
 
 
 def render(
     role: RoleFile, document: Dict[str, object], hostname: str, instance: str, template_dir: str, masked: bool
 ) -> List[RenderedFile]:
-    """All files of a role for a site document that is not yet checked.
+    """All files of a role for a site document that is not yet checked; a certificate is not fetched.
 
     Args:
         masked: put `secret.MASK` in the place of every secret, so that none needs to be at hand.
@@ -23,7 +24,7 @@ def render(
     """
     checked = site.load(document, role)
     full = secret.mask(checked) if masked else secret.resolve(checked, _secret_file).site
-    return rendering.render_all(role, full, node.make(hostname, instance, checked, role), template_dir)
+    return rendering.render_all(role, forms.unfetched(full), node.make(hostname, instance, checked, role), template_dir)
 
 
 def shown(files: List[RenderedFile]) -> str:

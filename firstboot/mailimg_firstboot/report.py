@@ -27,7 +27,8 @@ class Report:
         self._clock = clock
         self._status: Dict[str, Any] = {
             "schema": 1, "role": None, "distro": None, "instance": None, "state": "starting", "message": "",
-            "updated": "", "boot_seconds": None, "signatures": None, "steps": [],
+            "updated": "", "boot_seconds": None, "signatures": None,
+            "certificate": None, "steps": [],
         }
         # Each run's events stand alone in the file: `analyze` is about the last run, the journal has all of them.
         host.remove(EVENTS)
@@ -37,7 +38,7 @@ class Report:
         self.say("starting")
 
     def about(self, **known: Any) -> None:
-        """Add what is known of the instance: role, distro, instance, signatures (`signatures.watched`)."""
+        """Add what is known of the instance: role, distro, instance, signatures, certificate."""
         self._status.update(known)
         self._write()
 
@@ -115,6 +116,14 @@ def read_status(host: Host) -> Optional[Dict[str, Any]]:
     """status.json of the last run, or None when there was none since boot."""
     content = host.read(STATUS)
     return dict(json.loads(content.decode("utf-8"))) if content else None
+
+
+def amend(host: Host, clock: Clock, **known: Any) -> None:
+    """Add what was learnt after a run to its status.json; nothing happens when there was none since boot."""
+    found = read_status(host)
+    if found is not None:
+        found.update(known, updated=clock.stamp())
+        host.write(STATUS, json.dumps(found, indent=1, default=str).encode("utf-8") + b"\n")
 
 
 def read_events(host: Host) -> List[Dict[str, Any]]:

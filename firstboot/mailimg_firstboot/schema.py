@@ -104,6 +104,8 @@ def _words(error: Any, root: Schema, path: List[Any]) -> Iterator[Tuple[List[Any
         yield path, "has {} entries; {} {} are allowed".format(len(error.instance), side, error.validator_value)
     elif error.validator == "maxLength":
         yield path, "is longer than {} characters".format(error.validator_value)
+    elif error.validator == "oneOf":
+        yield path, "must hold exactly one of: {}".format("; ".join(one["title"] for one in error.validator_value))
     elif error.validator == "uniqueItems":
         yield path, "names something twice"
     else:

@@ -36,6 +36,9 @@ DAY = 86400.0
 # Begins every warning; monitoring looks for it in the journal.
 TOO_OLD = "virus signatures too old"
 
+# What `look` found, for people.
+SEEN = "virus signatures: {database} version {version}, built {built}, {age_days} days old"
+
 
 class Database(NamedTuple):
     """An official database; `built` in seconds since 1970."""

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 from mailimg_firstboot import membership, schema, site_cloud
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
+from mailimg_firstboot.tls import forms
 
 HINT = "Correct the document; `mailimg site validate FILE --role ROLE` makes the same check before the boot."
 
@@ -100,6 +101,7 @@ def load(document: Dict[str, Any], role: RoleFile) -> Dict[str, Any]:
     problems.extend("site: {}: {}".format(at, words) for at, words in _meaning(document, bad, role))
     problems.extend("site: {}: {}".format(at, words) for at, words in site_cloud.problems(document, root, role)
                     if at not in bad)
+    problems.extend("site: " + words for words in forms.problems(document))
     if problems:
         raise DocumentError(problems, HINT)
     full = dict(schema.with_defaults(document, root, root))

@@ -1,7 +1,8 @@
 """What steps are given beside the host."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
+from mailimg_firstboot.certificates import Certificate
 from mailimg_firstboot.node import Node
 from mailimg_firstboot.rendering import RenderedFile
 from mailimg_firstboot.rolefile import RoleFile
@@ -15,9 +16,11 @@ class Work(NamedTuple):
         site: checked, with defaults; its secrets are `Secret`s.
         node: this instance.
         files: every file of the role as it must be.
+        certificate: of the layer, as in `site`; None: the node needs none.
     """
 
     role: RoleFile
     site: Dict[str, Any]
     node: Node
     files: List[RenderedFile]
+    certificate: Optional[Certificate] = None

@@ -11,17 +11,22 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# What an image of CentOS 7 has, from EPEL 7 (python36-jinja2, -markupsafe, -jsonschema, -PyYAML); no other is imported.
-LIBRARIES = ("Jinja2==2.11.1", "MarkupSafe==0.23", "jsonschema==2.5.1", "PyYAML==3.13")
+# What an image of CentOS 7 has, from EPEL 7 (python36-jinja2, -markupsafe, -jsonschema, -PyYAML, -cryptography), and
+# what these import. That cryptography is 2.3 there is from memory; the wheel brings an OpenSSL of its own (1.1.0), not
+# the image's 1.0.2.
+LIBRARIES = (
+    "Jinja2==2.11.1", "MarkupSafe==0.23", "jsonschema==2.5.1", "PyYAML==3.13", "cryptography==2.3",
+    "asn1crypto==0.24.0", "cffi==1.11.5", "idna==2.7", "pycparser==2.18", "six==1.16.0",
+)
 # The last pytest for 3.6, and all that it needs, by number: a pip of that age takes what is too new for it.
 PYTEST = (
     "pytest==7.0.1", "attrs==22.2.0", "importlib-metadata==4.8.3", "iniconfig==1.1.1", "packaging==21.3",
     "pluggy==1.0.0", "py==1.11.0", "pyparsing==3.0.9", "tomli==1.2.3", "typing-extensions==4.1.1", "zipp==3.6.0",
 )
-# keystoneauth1 for 3.6 and all that it needs beside `PYTEST`; requests is EPEL 7's (python36-requests), of 2017.
+# keystoneauth1 for 3.6 and all that it needs beside these; requests is EPEL 7's (python36-requests), of 2017.
 KEYSTONEAUTH = (
     "keystoneauth1==5.1.3", "os-service-types==1.7.0", "stevedore==3.5.2", "pbr==5.11.1", "iso8601==1.1.0",
-    "six==1.16.0", "requests==2.14.2",
+    "requests==2.14.2",
 )
 ABSENT = (
     "this machine has no Python 3.6 (looked for python3.6 on the PATH and below pyenv's versions): "

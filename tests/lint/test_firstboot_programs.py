@@ -31,6 +31,8 @@ KNOWN = {
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),
     "setenforce": set(),
+    # -legacy is OpenSSL 3's, and is given only to one that has said that it keeps old ciphers apart.
+    "openssl": {"pkcs12", "-in", "-passin", "stdin", "-nodes", "-legacy"},
     # Not: testjoin, show-computer, --description, --use-ldaps (0.8.2 to 0.9.1).
     "adcli": {"info", "join", "--domain=", "--domain-realm=", "--domain-controller=", "--computer-name=",
               "--host-fqdn=", "--host-keytab=", "--login-ccache=", "--login-type=computer", "--stdin-password"},

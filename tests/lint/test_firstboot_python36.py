@@ -20,7 +20,7 @@ OLDEST = (3, 6)
 TESTS = [*sorted((ROOT.parent / "tests/unit/firstboot").glob("*.py")), ROOT.parent / "tests/unit/conftest.py"]
 
 # What an image has beside the standard library.
-LIBRARIES = {"jinja2", "jsonschema", "keystoneauth1", "requests", "yaml"}
+LIBRARIES = {"cryptography", "jinja2", "jsonschema", "keystoneauth1", "requests", "yaml"}
 
 # These are functions of their arguments: no clock, no network, no environment, no other program.
 PURE = ["metadata", "site", "site_cloud", "schema", "rendering", "rolefile", "secret", "node"]
@@ -87,7 +87,7 @@ def test_pure_modules(module: str) -> None:
 
 def test_steps_know_no_other_step_and_no_machine_but_the_host() -> None:
     steps = sorted((PACKAGE / "steps").glob("*.py"))
-    assert len(steps) == 12
+    assert len(steps) == 13
     others = {"mailimg_firstboot.steps", "mailimg_firstboot.engine"}
     machine = (IMPURE | {"pathlib", "io", "sys"}) - {"mailimg_firstboot.host"}
     for path in steps:

@@ -16,8 +16,9 @@ SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 # Beside Debian's essential packages.
 DEBIAN = (
     "bzip2", "ca-certificates", "cpio", "curl", "dbus", "dnf", "e2fsprogs", "gpg", "gpg-agent", "iproute2", "kmod",
-    "less", "openssl", "policycoreutils", "procps", "python3", "python3-jinja2", "python3-jsonschema", "python3-yaml",
-    "rpm", "selinux-utils", "sudo", "systemd", "systemd-sysv", "tzdata", "xz-utils",
+    "less", "openssl", "policycoreutils", "procps", "python3", "python3-cryptography", "python3-jinja2",
+    "python3-jsonschema", "python3-yaml", "rpm", "selinux-utils", "sudo", "systemd", "systemd-sysv", "tzdata",
+    "xz-utils",
 )
 EXCLUDED = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/lintian/*", "/usr/share/locale/*", "/usr/share/man/*")
 # GenericCloud's own: 8 GiB, one partition from the first MiB on.

@@ -44,7 +44,8 @@ sed -i 's/^#\?SYS_UID_MIN.*/SYS_UID_MIN 201/; s/^#\?SYS_GID_MIN.*/SYS_GID_MIN 20
 # 2. Interpreter and modules under names of their own: RPMs put them in place. dnf answers to "yum".
 modules=usr/lib/mailimg-stand-in/modules
 mkdir -p "$modules"
-for name in yaml _yaml jinja2 markupsafe jsonschema attr attrs pyrsistent _pyrsistent_version.py pvectorc*.so; do
+for name in yaml _yaml jinja2 markupsafe jsonschema attr attrs pyrsistent _pyrsistent_version.py pvectorc*.so \
+    cryptography _cffi_backend.*.so; do
     # shellcheck disable=SC2086
     mv usr/lib/python3/dist-packages/$name "$modules/"
 done

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # A guest's clock may be hours off until it has a time server; a verification has none.
@@ -18,42 +18,65 @@ VALID = datetime.timedelta(days=2)
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate with its key, as PEM files."""
+    """A certificate with its key, as PEM files.
+
+    Attributes:
+        chain: the certificate and those that it chains to, up to the root, PEM.
+    """
 
     certificate: Path
     key: Path
+    chain: str
 
 
 class Authority:
-    """A certificate authority with files in `folder`."""
+    """A certificate authority with files in `folder`; with a parent, one that the parent has signed.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        pem: its own certificate.
+        chain: `pem` and its parents', up to the root.
+    """
+
+    def __init__(self, folder: Path, parent: Authority | None = None, name: str = "mailimg verification") -> None:
         self.folder = folder
         # ECDSA P-256: OpenSSL 1.0.2 of CentOS 7 knows no Ed25519.
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailimg verification")])
-        builder = _builder(self.name, self.name, self.key.public_key())
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signer: Authority = parent or self
+        builder = _builder(self.name, signer.name, self.key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0 if parent else 1), critical=True)
         builder = builder.add_extension(
             x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False,
                           data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
                           encipher_only=False, decipher_only=False), critical=True)
-        self.pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-        self.file = folder / "ca.pem"
+        self.pem = builder.sign(signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+        self.chain: str = self.pem + (parent.chain if parent else "")
+        self.file = folder / ("intermediate.pem" if parent else "ca.pem")
         self.file.write_text(self.pem)
 
-    def issue(self, name: str, *addresses: str) -> Certificate:
-        """A server certificate for a DNS name and IP addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(
+        self, name: str, *addresses: str, begins: datetime.timedelta = -VALID, ends: datetime.timedelta = VALID,
+        rsa_bits: int = 0,
+    ) -> Certificate:
+        """A server certificate for a DNS name and IP addresses; the same name again overwrites its files.
+
+        Args:
+            begins: from now.
+            ends: from now.
+            rsa_bits: 0: ECDSA P-256.
+        """
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
+        if rsa_bits:
+            key = rsa.generate_private_key(65537, rsa_bits)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        builder = _builder(subject, self.name, key.public_key())
+        builder = _builder(subject, self.name, key.public_key(), begins, ends)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        made = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        made = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key", pem.decode() + self.chain)
         made.certificate.write_bytes(pem)
         _write_key(made.key, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                                serialization.NoEncryption()))
@@ -70,10 +93,13 @@ def ssh_key(folder: Path) -> tuple[Path, str]:
     return path, f"{public.decode()} mailimg-verify"
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    begins: datetime.timedelta = -VALID, ends: datetime.timedelta = VALID,
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public)
-            .serial_number(x509.random_serial_number()).not_valid_before(now - VALID).not_valid_after(now + VALID))
+            .serial_number(x509.random_serial_number()).not_valid_before(now + begins).not_valid_after(now + ends))
 
 
 def _write_key(path: Path, pem: bytes) -> None:

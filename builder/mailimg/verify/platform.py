@@ -48,7 +48,7 @@ class Platform:
         """Keys of the site document beyond those that every role has; a role uses what it needs."""
         return {
             "relay_account": {"login": SERVICE, "password": f"literal:{self.password}"},
-            "tls": {"certificate": self.node.certificate.read_text(), "key": f"literal:{self.node.key.read_text()}"},
+            "tls": {"certificate": self.node.chain, "key": f"literal:{self.node.key.read_text()}"},
             "dkim": [{"domain": at.DOMAIN, "selector": at.DKIM_SELECTOR, "key": f"literal:{self._dkim}"}],
             # Nothing is mounted from there: a container is given the mount point itself.
             "storage": {"server": f"nfs.{at.CLOUD_DOMAIN}", "export": "/NFSVOL"},

@@ -8,7 +8,6 @@ a TransientError, for `waiting.keep_trying`. No error holds a token or the crede
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
@@ -171,6 +170,9 @@ class Session:
         if self._settings.ca == "system":
             # The library's own bundle is not the system's.
             return self._settings.bundle or True
+        # Late: it imports random (see cli).
+        import tempfile
+
         # Loses its name at once, so that a killed run leaves nothing; open for as long as this object lives.
         self._trust, name = tempfile.mkstemp(prefix="mailimg-ca-")
         Path(name).unlink()

@@ -68,7 +68,7 @@ def test_dnsmasq_forwards_nothing_and_knows_the_senders(tmp_path: Path) -> None:
 
 
 def test_slapd_binds_under_tls_only(tmp_path: Path) -> None:
-    certificate = Certificate(tmp_path / "a.pem", tmp_path / "a.key")
+    certificate = Certificate(tmp_path / "a.pem", tmp_path / "a.key", "")
     text = directory.config(tmp_path, Path("/schemas"), Path("/modules"), certificate, tmp_path / "ca.pem")
     lines = text.splitlines()
     assert {"security simple_bind=1", "allow bind_anon_dn"} <= set(lines)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Iterator, List
 
 import pytest
+from firstboot_certificates import NOW
+from firstboot_layer import URL, LayerHost
 from firstboot_machine import INSTANCE, PASSWORD, ROLE, SITE, TEMPLATES, FakeClock, FakeHost, machine, seed, with_keys
 
 from mailimg_firstboot import cli, engine
-from mailimg_firstboot.errors import SignalError
+from mailimg_firstboot.errors import SignalError, StepError
 from mailimg_firstboot.host import Host
 
 
@@ -127,7 +129,7 @@ def test_interruption(host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.mark.parametrize("words", [["--help"], *[[name, "--help"] for name in (
-    "apply", "check", "status", "signatures", "analyze", "render")]])
+    "apply", "check", "status", "signatures", "renew", "analyze", "render")]])
 def test_help(words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(words)
@@ -141,3 +143,38 @@ def test_wrong_usage(words: List[str], capsys: pytest.CaptureFixture[str]) -> No
         cli.main(words)
     assert caught.value.code == 2
     assert "usage: mailimg-firstboot" in capsys.readouterr().err
+
+
+def test_status_tells_of_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = LayerHost(tmp_path)
+    layer.apply()
+    monkeypatch.setattr(cli, "Host", lambda: layer.host)
+    monkeypatch.setattr(cli, "Clock", lambda: layer.clock)
+    capsys.readouterr()
+    assert cli.main(["status"]) == 0
+    line = ("certificate: mail.example.org, *.cloud.example.org until 2026-05-30T12:00:00Z, from {}, "
+            "checked 2026-03-01T12:00:00Z").format(URL)
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    monkeypatch.setattr(layer.clock, "epoch", lambda: NOW + 80 * 86400.0)
+    assert cli.main(["status", "--json"]) == 0
+    warning = json.loads(capsys.readouterr().out)["certificate"]["warning"]
+    assert warning == "certificate: expires on 2026-05-30T12:00:00Z, in 10.0 days"
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "warning: " + warning
+
+
+def test_renew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = LayerHost(tmp_path)
+    layer.apply()
+    monkeypatch.setattr(cli, "Host", lambda: layer.host)
+    monkeypatch.setattr(cli, "Clock", lambda: layer.clock)
+    capsys.readouterr()
+    assert cli.main(["renew"]) == 0
+    assert capsys.readouterr().out.endswith(": unchanged\n")
+    layer.tls.give(StepError("404 Not Found"))
+    assert cli.main(["renew"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mailimg-firstboot: 404 Not Found; kept: certificate of mail.example.org")
+    assert "mailimg-firstboot renew" in said

@@ -36,11 +36,12 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema": 1, "role": "smtp-in", "distro": "debian-12", "instance": INSTANCE, "state": "ready",
         "boot_seconds": 12.5}
     assert set(found) == {
-        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures", "steps"}
+        "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures",
+        "certificate", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("render", "done"),
-        ("join", "clean"), ("databases", "clean"), ("services", "done"), ("timesync", "clean"), ("health", "clean"),
-        ("balancer", "clean")]
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"),
+        ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
+        ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)

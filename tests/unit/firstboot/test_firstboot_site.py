@@ -17,7 +17,7 @@ ROOT = schema.load("site.schema.json")
 SHARED_WORDS = {
     "$schema", "$ref", "title", "description", "type", "enum", "pattern", "properties", "patternProperties",
     "additionalProperties", "required", "items", "minItems", "maxItems", "uniqueItems", "minimum", "maximum",
-    "maxLength", "default", "definitions", "writeOnly", "moved",
+    "maxLength", "default", "definitions", "writeOnly", "moved", "oneOf",
 }
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 

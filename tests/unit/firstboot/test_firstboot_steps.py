@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable, Dict, Tuple
 
 import pytest
+from firstboot_certificates import made
 from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
 from firstboot_pools import POOLED
@@ -34,6 +35,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     host = machine(tmp_path, store)
     document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
+    goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
     break_world(host)
     run_before(step, host, goal)
@@ -60,8 +62,8 @@ def test_law(step: Step, tmp_path: Path) -> None:
 def test_order_is_meaning() -> None:
     names = [step.name for step in STEPS]
     assert names == [
-        "hostname", "selinux", "clock", "volume", "render", "join", "databases", "services", "timesync", "health",
-        "balancer"]
+        "hostname", "selinux", "clock", "volume", "certificate", "render", "join", "databases", "services", "timesync",
+        "health", "balancer"]
 
 
 @pytest.mark.parametrize("name", ["volume", "join", "databases"])

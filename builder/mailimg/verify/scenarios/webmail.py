@@ -27,7 +27,7 @@ def site_keys(authority: Authority) -> Mapping[str, Any]:
     """A certificate of its own, a title that is not ASCII."""
     own = authority.issue(at.WEBMAIL_NAME, at.NODE4)
     return {
-        "tls": {"certificate": own.certificate.read_text(), "key": f"literal:{own.key.read_text()}"},
+        "tls": {"certificate": own.chain, "key": f"literal:{own.key.read_text()}"},
         "webmail": {"title": at.WEBMAIL_TITLE, "time_zone": "Europe/Vienna"},
     }
 
