@@ -154,8 +154,16 @@ class Observer:
             self.call("key-manager", "DELETE", f"/v1/secrets/{self.kept.pop()}")
 
 
+def literals(value: Any) -> list[str]:
+    """The texts of all literal secrets of a document."""
+    if isinstance(value, str):
+        return [value.removeprefix(LITERAL)] if value.startswith(LITERAL) else []
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [text for child in children for text in literals(child)]
+
+
 def by_reference(site: Mapping[str, Any], keep: Callable[[str], str]) -> dict[str, Any]:
-    """The site document with every literal secret kept elsewhere, except those of `cloud`, which open that place."""
+    """A document with every literal secret kept elsewhere."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, str) and value.startswith(LITERAL):
@@ -164,4 +172,4 @@ def by_reference(site: Mapping[str, Any], keep: Callable[[str], str]) -> dict[st
             return {name: walk(child) for name, child in value.items()}
         return [walk(child) for child in value] if isinstance(value, list) else value
 
-    return {name: child if name == "cloud" else walk(child) for name, child in site.items()}
+    return {name: walk(child) for name, child in site.items()}

@@ -1,4 +1,4 @@
-"""A site's file server of a verification: HTTPS with a certificate of the verification's authority, and what nodes fetch."""
+"""A site's file server of a verification: HTTPS, with a certificate of the verification's authority."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class _UnixServer(socketserver.ThreadingUnixStreamServer):
 
 
 class Relay:
-    """Takes connections at `door` while it runs, and leads each to `target`; whoever cannot be led there is hung up on."""
+    """Takes connections at `door` while it runs, and leads each to `target`, or hangs up when nobody is there."""
 
     def __init__(self, door: Place, target: Place) -> None:
         self.door = door

@@ -35,6 +35,8 @@ class Request:
         accel: `auto`, `kvm` or `tcg`; only QEMU asks.
         memory_mib: memory of the guest in MiB; only QEMU asks.
         timeout: seconds until the agent must have said ready or FAILED.
+        peers: where first states of peers are kept between verifications.
+        cloud: `mailimg.verify.cloud.Cloud` as a dictionary, if there is one.
     """
 
     role: RoleView
@@ -45,6 +47,8 @@ class Request:
     accel: str = "auto"
     memory_mib: int = 2048
     timeout: float = 600.0
+    peers: str = ""
+    cloud: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -21,6 +21,7 @@ from mailimg.verify.directory import Directory
 from mailimg.verify.node import Node
 from mailimg.verify.platform import Platform
 from mailimg.verify.sink import Sink
+from mailimg.verify.surroundings import Surroundings
 from mailimg.verify.values import CheckResult, RoleView
 
 
@@ -35,6 +36,7 @@ class Bench:
     Args:
         sink: the delivery layer.
         platform: everything else around the node.
+        site: what the node joins.
         authority: file with the certificate that those of the node and of its peers chain to.
         volume: file of the node's data volume, if a scenario asked for one (`VOLUME_MIB`) and the node has disks.
         power_cycle: shuts the node down, calls its argument, starts the node again; returns the agent's last word.
@@ -46,6 +48,7 @@ class Bench:
     directory: Directory
     sink: Sink
     platform: Platform
+    site: Surroundings
     authority: Path
     volume: Path | None
     power_cycle: Callable[[Callable[[], None]], str]
