@@ -15,45 +15,24 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional
 
-from mailimg_firstboot import encoding, expiry, signatures
+from mailimg_firstboot import encoding, expiry, signatures, usage, wayout
 from mailimg_firstboot import report as reports
-from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError
+from mailimg_firstboot.errors import DocumentError, FirstbootError, LeavingError, SignalError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import FINAL, Report
 from mailimg_firstboot.waiting import Clock
 
-HELP = """\
-Make this instance a serving node of the mail platform.
-
-The agent reads /etc/mailimg/role.json (what the image is), takes the site document from the server's metadata (config
-drive or metadata service), and brings the machine to that goal step by step. It runs on every boot as
-mailimg-firstboot.service and may be run again at any time: what is right already is left alone.
-"""
-
-EPILOG = """\
-exit status: 0 done; 1 the work failed, or there are differences; 2 a document is wrong; 130 interrupted
-
-examples:
-  mailimg-firstboot status --wait          wait until the node is ready or has failed
-  mailimg-firstboot check                  what would the next run change?
-  mailimg-firstboot analyze                where did the time of the last boot go?
-  mailimg-firstboot render                 the configuration as it must be, secrets masked
-  mailimg-firstboot render --role-file role.json --site site.yaml --templates templates --output out
-  journalctl -u mailimg-firstboot          every event, one JSON line each
-"""
-
 # What stands for an instance that is not there, when files are rendered from documents at hand.
 SOME_INSTANCE = "00000000-0000-4000-8000-000000000000"
 
-# Seconds between looks at status.json, and for a metadata service that a person is waiting for.
+# Seconds between looks at status.json.
 LOOK = 0.5
-SHORT_PATIENCE = 10.0
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; returns its exit status."""
     encoding.speak_utf8()
-    arguments = _parser().parse_args(argv)
+    arguments = usage.parser(RUNS).parse_args(argv)
     os.umask(0o022)
     try:
         return int(arguments.run(arguments))
@@ -70,22 +49,46 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def apply(arguments: argparse.Namespace) -> int:
-    """Bring the machine to its goal."""
+    """Bring the machine to its goal; out of the platform, if that is the goal."""
     from mailimg_firstboot import engine
 
     _on_signals(_interrupted)
     host, clock = Host(), Clock()
-    with host.lock(engine.LOCK):
-        engine.apply(host, clock, Report(host, clock), _options(arguments))
+    with host.lock(reports.LOCK):
+        try:
+            engine.apply(host, clock, Report(host, clock), _options(arguments))
+        except LeavingError:
+            wayout.leave(host, clock, _options(arguments))
+    return 0
+
+
+def leave(arguments: argparse.Namespace) -> int:
+    """Take the node out of the platform."""
+    host, clock = Host(), Clock()
+    if arguments.shutdown and not wayout.is_shutdown(host.systemd.jobs()):
+        return 0
+    _on_signals(_interrupted)
+    with host.lock(reports.LOCK):
+        wayout.leave(host, clock, _options(arguments), arguments.sessions, arguments.force)
+    return 0
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """For a timer: leave when the server's metadata says so."""
+    host, clock = Host(), Clock()
+    _on_signals(_interrupted)
+    if wayout.is_asked(host, clock, _options(arguments).url):
+        with host.lock(reports.LOCK):
+            wayout.leave(host, clock, _options(arguments))
     return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what a run would change."""
-    from mailimg_firstboot import engine
+    from mailimg_firstboot import engine, preparing
 
     host, clock, options = Host(), Clock(), _options(arguments)
-    work = engine.prepare(host, clock, engine.read_role(host, options), options, _complain, _complain, _complain)
+    work = preparing.prepare(host, clock, preparing.read_role(host, options), options, _complain, _complain, _complain)
     found = engine.differences(host, work)
     for name, words in found:
         for part in words.split("; "):
@@ -137,40 +140,32 @@ def check_signatures(arguments: argparse.Namespace) -> int:
 
 def renew(arguments: argparse.Namespace) -> int:
     """Fetch the certificate again; hand a new one to the daemons."""
-    from mailimg_firstboot import engine, renewal
+    from mailimg_firstboot import renewal
 
     _on_signals(_interrupted)
-    with Host().lock(engine.LOCK):
+    with Host().lock(reports.LOCK):
         renewal.renew(Host(), Clock(), _options(arguments), _say)
     return 0
 
 
 def analyze(_arguments: argparse.Namespace) -> int:
     """Print where the time of the last run went."""
+    from mailimg_firstboot import analysis
+
     events = reports.read_events(Host())
     if not events or events[0]["event"] != "begin":
         raise FirstbootError("there is no record of a run since this boot", "Start one: `mailimg-firstboot apply`.")
-    begin = events[0]
-    _say("{:8.2f} s  kernel to agent".format(begin["uptime"]))
-    running = [one for one in events if one["event"] == "state" and one["state"] == "running"]
-    if running:
-        _say("{:8.2f} s  metadata, documents, templates".format(running[0]["at"] - begin["at"]))
-    for one in events:
-        if one["event"] == "step" and one["state"] != "running":
-            again = ", {} attempts".format(one["attempts"]) if one["attempts"] > 1 else ""
-            _say("{:8.2f} s  step {} ({}{})".format(one["seconds"], one["name"], one["state"], again))
-    last = events[-1]
-    end = last["state"] if last["event"] == "state" else "not ended yet"
-    _say("{:8.2f} s  in all, since the kernel started: {}".format(begin["uptime"] + last["at"] - begin["at"], end))
+    for line in analysis.lines(events):
+        _say(line)
     return 0
 
 
 def render(arguments: argparse.Namespace) -> int:
     """Print or write the files of the role."""
-    from mailimg_firstboot import engine, offline, site, sources
+    from mailimg_firstboot import offline, preparing, site, sources
 
     host, options = Host(), _options(arguments)
-    role = engine.read_role(host, options)
+    role = preparing.read_role(host, options)
     hostname, instance = arguments.hostname or role.role + "-1", arguments.instance or SOME_INSTANCE
     if arguments.site:
         content = host.read(arguments.site)
@@ -192,10 +187,10 @@ def render(arguments: argparse.Namespace) -> int:
 
 def validate(arguments: argparse.Namespace) -> int:
     """Check a site document for instances of a role."""
-    from mailimg_firstboot import engine, validation
+    from mailimg_firstboot import preparing, validation
 
     host = Host()
-    role = engine.read_role(host, engine.Options(arguments.role_file, arguments.templates))
+    role = preparing.read_role(host, preparing.Options(arguments.role_file, arguments.templates))
     content = host.read(arguments.file)
     if content is None:
         raise DocumentError(["{}: missing".format(arguments.file)])
@@ -211,57 +206,12 @@ def validate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mailimg-firstboot", description=HELP, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
-    commands.required = True
-
-    def image(one: argparse.ArgumentParser) -> None:
-        one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
-                         help="what the image is (default: %(default)s)")
-        one.add_argument("--templates", type=_path, metavar="DIR", default="/usr/share/mailimg/templates",
-                         help="the role's templates (default: %(default)s)")
-
-    def command(run: Any, name: str, words: str, patience: Optional[float] = None) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-        one.set_defaults(run=run)
-        if patience is not None:
-            image(one)
-            one.add_argument("--deadline", type=float, metavar="SECONDS", default=patience,
-                             help="how long a silent metadata service is asked again (default: %(default)g)")
-            one.add_argument("--metadata-url", metavar="URL", default="http://169.254.169.254/openstack/latest/",
-                             help="the metadata service (default: %(default)s)")
-        return one
-
-    command(apply, "apply", "bring the machine to its goal and prove that it serves", 300.0)
-    command(check, "check", "print what `apply` would change; changes nothing", SHORT_PATIENCE)
-    one = command(status, "status", "print how far the last run came; exit status 0 means ready")
-    one.add_argument("--wait", action="store_true", help="wait until the node is ready or has failed")
-    one.add_argument("--timeout", type=float, metavar="SECONDS", default=900.0,
-                     help="give up waiting after this long (default: %(default)g)")
-    one.add_argument("--json", action="store_true", help="print status.json, with the age of virus signatures")
-    one = command(check_signatures, "signatures", "print how old the virus signatures are; exit status 1: too old")
-    one.add_argument("--journal", action="store_true", help="for the timer: a warning for the journal, exit status 0")
-    command(renew, "renew", "fetch the certificate again; hand a new one to the daemons that use it", 300.0)
-    command(analyze, "analyze", "print where the time of the last run went")
-    one = command(render, "render", "print the role's files as they must be, secrets masked", SHORT_PATIENCE)
-    one.add_argument("--site", type=_path, metavar="FILE", help="a site document (default: the instance's)")
-    one.add_argument("--hostname", metavar="NAME", help="host name of the node (default: the instance's, or ROLE-1)")
-    one.add_argument("--instance", metavar="UUID", help="id of the instance")
-    one.add_argument("--output", type=_path, metavar="DIR", help="write the files below DIR, with their secrets")
-    one = command(validate, "validate", "check a site document, or user data that holds one, without its secrets")
-    image(one)
-    one.add_argument("file", type=_path, metavar="FILE", help="YAML, or user data (MIME, gzip)")
-    one.add_argument("--json", action="store_true", help="print what was found as JSON")
-    return parser
-
-
 def _options(arguments: argparse.Namespace) -> Any:
-    from mailimg_firstboot.engine import Options
+    from mailimg_firstboot.preparing import Options
 
     url = arguments.metadata_url if arguments.metadata_url.endswith("/") else arguments.metadata_url + "/"
-    return Options(arguments.role_file, arguments.templates, arguments.deadline, url)
+    return Options(arguments.role_file, arguments.templates, arguments.deadline, url,
+                   anyway=getattr(arguments, "anyway", False))
 
 
 def _state(found: Any) -> str:
@@ -281,10 +231,6 @@ def _interrupted(number: int, _frame: Any) -> None:
     raise SignalError("interrupted by {}".format(signal.Signals(number).name), "`mailimg-firstboot apply` begins anew.")
 
 
-def _path(text: str) -> str:
-    return str(Path.cwd() / text)
-
-
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
@@ -297,3 +243,9 @@ def _hint(error: FirstbootError) -> int:
     if error.hint:
         _complain(error.hint)
     return error.exit_code
+
+
+RUNS = {
+    "apply": apply, "leave": leave, "watch": watch, "check": check, "status": status, "signatures": check_signatures,
+    "renew": renew, "analyze": analyze, "render": render, "validate": validate,
+}

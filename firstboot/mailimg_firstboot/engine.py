@@ -1,22 +1,19 @@
 """A run: find out the goal, then bring the machine to it step by step, or stop it from taking mail."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from mailimg_firstboot import cautions, certificates, node, rendering, rolefile, secret, signatures, site, sources
-from mailimg_firstboot.errors import (
-    DocumentError,
-    FirstbootError,
-    GaveUpError,
-    StepError,
-    TolerableError,
-    TransientError,
-)
+from mailimg_firstboot import rolefile, signalling, signatures
+from mailimg_firstboot.errors import FirstbootError, LeavingError, SignalError
 from mailimg_firstboot.host import Host
+from mailimg_firstboot.metadata import DRAIN
+from mailimg_firstboot.preparing import Options, prepare, read_role
 from mailimg_firstboot.report import Report
+from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
     balancer,
     certificate,
     databases,
+    departure,
     health,
     hostname,
     join,
@@ -27,39 +24,11 @@ from mailimg_firstboot.steps import (
     volume,
 )
 from mailimg_firstboot.steps import clock as clock_step
-from mailimg_firstboot.tls import forms
-from mailimg_firstboot.waiting import LONGEST_WAIT, Clock, keep_trying
+from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
 
-LOCK = "/run/mailimg/lock"
-
-
-class Step(NamedTuple):
-    """One step; see `steps`.
-
-    Args:
-        name: in events, status and messages.
-        check: None, or the difference in words.
-        apply: moves the machine to the goal.
-        undo: takes it back.
-        patience: seconds in which a difference may settle by itself after `apply`; 0: it must be gone at once.
-        longest: cap of a single wait in seconds.
-        needed: without it the node does not serve; otherwise a difference that stays becomes a warning.
-        key: a key of the site document; its `deadline` takes the place of `patience`.
-    """
-
-    name: str
-    check: Callable[[Host, Work], Optional[str]]
-    apply: Callable[[Host, Work], None]
-    undo: Callable[[Host, Work], None]
-    patience: float = 0.0
-    longest: float = LONGEST_WAIT
-    needed: bool = True
-    key: str = ""
-
-
-# The order is meaning: what the daemons may do, and their files, before they start; proof last. A clock takes seconds
-# to follow its servers, so it is asked for when the daemons have started and load their databases.
+# Each begins when those it comes `after` have ended: the files and all that the daemons may use before they start,
+# proof after that, the pools last. What needs nothing of each other runs at the same time.
 STEPS: Tuple[Step, ...] = (
     Step("hostname", hostname.check, hostname.apply, hostname.undo),
     Step("selinux", selinux.check, selinux.apply, selinux.undo),
@@ -69,82 +38,34 @@ STEPS: Tuple[Step, ...] = (
     Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
-    Step("join", join.check, join.apply, join.undo, patience=300.0, longest=5.0),
-    Step("databases", databases.check, databases.apply, databases.undo),
-    Step("services", services.check, services.apply, services.undo),
-    # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it.
-    Step("timesync", timesync.check, timesync.apply, timesync.undo, patience=10.0, longest=1.0, needed=False),
+    # Its programs read files of `render`, and give the host's name; Kerberos needs the time.
+    Step("join", join.check, join.apply, join.undo, ("hostname", "clock", "render"), patience=300.0, longest=5.0),
+    Step("databases", databases.check, databases.apply, databases.undo, ("hostname", "selinux", "render")),
+    Step("services", services.check, services.apply, services.undo,
+         ("hostname", "selinux", "clock", "volume", "certificate", "render", "join", "databases")),
+    # Nobody is sent mail before the node knows how to leave.
+    Step("departure", departure.check, departure.apply, departure.undo, ("services",)),
+    # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it. The daemons
+    # start meanwhile, and load their databases.
+    Step("timesync", timesync.check, timesync.apply, timesync.undo, ("clock",), patience=10.0, longest=1.0,
+         needed=False),
     # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
-    Step("health", health.check, health.apply, health.undo, patience=300.0, longest=2.0),
+    Step("health", health.check, health.apply, health.undo, ("services",), patience=300.0, longest=2.0),
     # A load balancer under change refuses others for seconds, and a whole group of instances boots at once.
-    Step("balancer", balancer.check, balancer.apply, balancer.undo, patience=300.0, longest=5.0, key="balancer"),
+    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health", "departure"), patience=300.0,
+         longest=5.0, key="balancer"),
 )
-
-
-class Options(NamedTuple):
-    """Where a run finds its documents, and how many seconds it waits for a late metadata service or another source.
-
-    Args:
-        certificate_patience: the wait for a certificate of a node that can serve with the kept one.
-    """
-
-    role_file: str = "/etc/mailimg/role.json"
-    templates: str = "/usr/share/mailimg/templates"
-    patience: float = 300.0
-    url: str = sources.SERVICE
-    certificate_patience: float = certificates.SHORT_PATIENCE
-
-
-def read_role(host: Host, options: Options) -> rolefile.RoleFile:
-    """role.json of the image.
-
-    Raises:
-        DocumentError: it is missing or wrong.
-    """
-    content = host.read(options.role_file)
-    if content is None:
-        raise DocumentError(["{}: missing".format(options.role_file)],
-                            "This is no image of `mailimg build`, or --role-file names another place.")
-    return rolefile.load(content, options.role_file)
-
-
-def prepare(
-    host: Host, clock: Clock, role: rolefile.RoleFile, options: Options, note: Callable[[str], None],
-    wait: Callable[[str], None], warn: Callable[[str], None],
-) -> Work:
-    """Everything that is decided before anything is done: metadata, site document, secrets, files.
-
-    Raises:
-        DocumentError: a document is wrong.
-        FirstbootError: there is no metadata.
-    """
-    found = sources.find(host, clock, options.patience, note, wait, options.url)
-    checked = site.load(found.document, role)
-    me = node.make(found.hostname, found.instance, checked, role)
-
-    def from_barbican(document: Dict[str, Any], reference: str) -> bytes:
-        return host.cloud.secrets(document, role).payload(reference)
-
-    # Barbican may be late as the metadata service may.
-    resolved = keep_trying(lambda: secret.resolve(checked, lambda path: _secret_file(host, path), from_barbican),
-                           clock, options.patience, wait)
-    full = resolved.site
-    found_one = certificates.obtain(host, clock, full, role, options.patience, wait, options.certificate_patience)
-    said = found_one.warnings(clock.epoch(), full["tls"]["warn_days"]) if found_one else []
-    for words in resolved.warnings + cautions.of(role, full) + said:
-        warn(words)
-    full = forms.filled(full, found_one.bundle) if found_one else forms.unfetched(full)
-    files = rendering.render_all(role, full, me, str(host.path(options.templates)))
-    return Work(role, full, me, files, found_one)
 
 
 def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tuple[Step, ...] = STEPS) -> Work:
     """One whole run. Whatever ends it early leaves the instance taking no mail and says so in the report.
 
     Raises:
+        LeavingError: the metadata says that the node is to leave; nothing was done.
         FirstbootError: what ended it.
     """
     role: Optional[rolefile.RoleFile] = None
+    work: Optional[Work] = None
     doing = "image"
     try:
         role = read_role(host, options)
@@ -153,11 +74,18 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
         report.about(instance=work.node.instance, signatures=signatures.watched(work),
                      certificate=certificate_status(work, clock))
+        if work.order == DRAIN and not options.anyway:
+            raise LeavingError("the server's metadata says mailimg:state={}".format(DRAIN))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
-        for step in steps:
-            doing = step.name
-            run_step(step, host, clock, report, work)
+        failure = run_steps(steps, host, clock, report, work)
+        if failure is not None:
+            doing = failure.name
+            raise failure.error
         report.ready("{} {} after {:.1f} s".format(role.role, work.node.fqdn, host.uptime()))
+        signalling.send(work.site, trust(role), work.node.instance, True, "ready", clock, report.warn)
+    except LeavingError:
+        # Neither stopped nor failed: it goes the way out, wherever on it it is.
+        raise
     except BaseException as error:
         known = error if isinstance(error, FirstbootError) else FirstbootError(
             "unexpected {}: {}".format(type(error).__name__, error),
@@ -165,47 +93,16 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         if role is not None:
             _stop(host, role, report)
         report.failed(known, doing)
+        if role is not None and work is not None and not isinstance(error, SignalError):
+            signalling.send(work.site, trust(role), work.node.instance, False, "{}: {}".format(doing, known.message),
+                            clock, report.warn)
         raise
     return work
 
 
-def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -> None:
-    """Ask, act, ask again.
-
-    Raises:
-        FirstbootError: the step did not reach its goal and the node needs it.
-    """
-    begun = clock.now()
-    attempts: List[str] = []
-
-    def attempt() -> None:
-        difference = step.check(host, work)
-        if difference is None:
-            return
-        attempts.append(difference)
-        step.apply(host, work)
-        left = step.check(host, work)
-        if left is not None:
-            raise TransientError(left, progress=left != difference)
-
-    def tell(state: str, message: str) -> None:
-        report.step(step.name, state, clock.now() - begun, max(1, len(attempts)), message)
-
-    tell("running", "")
-    try:
-        patience = float(work.site.get(step.key, {}).get("deadline", step.patience))
-        keep_trying(attempt, clock, patience, lambda words: report.waiting("{}: {}".format(step.name, words)),
-                    step.longest)
-    except (TolerableError, GaveUpError) as error:
-        if step.needed and not isinstance(error, TolerableError):
-            tell("failed", error.message)
-            raise StepError(error.message, error.hint or "See `journalctl -b` for what the daemons say.") from error
-        tell("warning", error.message)
-    except FirstbootError as error:
-        tell("failed", error.message)
-        raise
-    else:
-        tell("done" if attempts else "clean", attempts[0] if attempts else "")
+def trust(role: rolefile.RoleFile) -> str:
+    """The system's trust store."""
+    return str(role.facts.get("trust", {}).get("bundle", ""))
 
 
 def certificate_status(work: Work, clock: Clock) -> Optional[Dict[str, Any]]:
@@ -225,10 +122,3 @@ def _stop(host: Host, role: rolefile.RoleFile, report: Report) -> None:
         services.stop(host, role)
     except FirstbootError as error:
         report.warn(error.message)
-
-
-def _secret_file(host: Host, path: str) -> bytes:
-    content = host.read(path)
-    if content is None:
-        raise FileNotFoundError(2, "no such file")
-    return content

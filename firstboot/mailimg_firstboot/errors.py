@@ -56,6 +56,14 @@ class TolerableError(FirstbootError):
     """Not as wished, but the node can serve; becomes a warning."""
 
 
+class CutError(FirstbootError):
+    """Something else ended the run, and this was not finished."""
+
+
+class LeavingError(FirstbootError):
+    """The node is to leave, not to serve."""
+
+
 class SignalError(FirstbootError):
     """A signal asked the run to end."""
 

@@ -1,15 +1,15 @@
 """The machine, as steps see it: files below a root, programs, units, name, clock. Nothing else touches the machine.
 
+Steps in several threads share one; every method may be called by them at the same time.
 Tests give another `root` and fakes for what a folder cannot be.
 """
 
 import contextlib
 import glob
 import os
-import signal
 import socket
 import stat
-import subprocess
+import threading
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -19,27 +19,15 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.postfix import Postfix
+from mailimg_firstboot.programs import Completed, Programs
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import SELinux
 from mailimg_firstboot.systemd import Systemd
 from mailimg_firstboot.tls import Tls
 
-# What programs get; nothing of the caller's environment reaches them. C and not C.UTF-8: EL7 has only the former.
-PROGRAM_ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
-
-# Seconds between asking a program to end and forcing it.
-GRACE = 5.0
-
 # Suffix of files that are being written: a killed run may leave one, the next write of the same file removes it.
 UNFINISHED = ".mailimg-new"
-
-
-class Completed(NamedTuple):
-    """A program that ran to its end."""
-
-    status: int
-    out: bytes
-    err: str
 
 
 class FileState(NamedTuple):
@@ -61,9 +49,13 @@ class Host:
 
     def __init__(self, root: str = "/", systemd: Optional[Systemd] = None) -> None:
         self.root = Path(root).resolve()
+        self.programs = Programs()
+        # For whoever reads a file, changes it and writes it back; steps run at the same time.
+        self.guard = threading.RLock()
         self.systemd = systemd or Systemd(self.run)
         self.mariadb = MariaDB(self.run)
         self.cloud = Cloud()
+        self.postfix = Postfix(self.path, self.run)
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
@@ -125,27 +117,32 @@ class Host:
         uid, gid = self.ids(owner, group)
         target = self.path(path)
         try:
-            target.parent.mkdir(0o755, parents=True, exist_ok=True)
-            for stale in target.parent.glob("." + glob.escape(target.name) + ".*" + UNFINISHED):
-                stale.unlink()
-            # Not tempfile, which would import random (see cli). O_EXCL follows no link and takes no file of another.
-            unfinished = target.with_name(".{}.{}{}".format(target.name, os.getpid(), UNFINISHED))
-            handle = os.open(str(unfinished), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    os.fchown(handle, uid, gid)
-                    os.fchmod(handle, mode)
-                    stream.write(content)
-                    stream.flush()
-                    os.fsync(handle)
-                unfinished.rename(target)
-            except BaseException:
-                unfinished.unlink()
-                raise
-            self._sync(target.parent)
+            # One at a time: what looks like the leavings of a killed run may be another thread's.
+            with self.guard:
+                self._replace(target, content, uid, gid, mode)
         except OSError as error:
             words = "write {}: {}".format(path, error.strerror)
             raise StepError(words, "Is the disk full or read-only? `df -h`") from error
+
+    def _replace(self, target: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
+        target.parent.mkdir(0o755, parents=True, exist_ok=True)
+        for stale in target.parent.glob("." + glob.escape(target.name) + ".*" + UNFINISHED):
+            stale.unlink()
+        # Not tempfile, which would import random (see cli). O_EXCL follows no link and takes no file of another.
+        unfinished = target.with_name(".{}.{}{}".format(target.name, os.getpid(), UNFINISHED))
+        handle = os.open(str(unfinished), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                os.fchown(handle, uid, gid)
+                os.fchmod(handle, mode)
+                stream.write(content)
+                stream.flush()
+                os.fsync(handle)
+            unfinished.rename(target)
+        except BaseException:
+            unfinished.unlink()
+            raise
+        self._sync(target.parent)
 
     def append(self, path: str, line: str) -> None:
         """Add one line to a log file that everybody may read."""
@@ -210,39 +207,8 @@ class Host:
         self, argv: Sequence[str], what: str, timeout: float = 60.0, check: bool = True, stdin: Optional[bytes] = None,
         env: Optional[Mapping[str, str]] = None,
     ) -> Completed:
-        """Run a program to its end.
-
-        Args:
-            argv: program and arguments; no secrets, the process list is public.
-            what: what this does; begins the error message.
-            timeout: seconds after which the program and its group are killed.
-            check: a status other than 0 is an error.
-            stdin: what it reads; secrets go this way.
-            env: added to `PROGRAM_ENV`; no secrets.
-
-        Raises:
-            StepError: it cannot be started, timed out, or (with `check`) failed.
-        """
-        try:
-            process = subprocess.Popen(list(argv), env=dict(PROGRAM_ENV, **(env or {})),
-                                       stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd="/")
-        except OSError as error:
-            raise StepError("{}: cannot start {}: {}".format(what, argv[0], error.strerror)) from error
-        with process:
-            try:
-                out, err = process.communicate(stdin, timeout=timeout)
-            except subprocess.TimeoutExpired:
-                _kill_group(process)
-                raise StepError("{}: no end after {:g} s: {}".format(what, timeout, _shown(argv))) from None
-            except BaseException:
-                _kill_group(process)
-                raise
-        said = err.decode("utf-8", "replace").strip()
-        if check and process.returncode != 0:
-            raise StepError("{}: {} ended with status {}{}".format(
-                what, _shown(argv), process.returncode, ": " + said[-300:] if said else ""))
-        return Completed(process.returncode, out, said)
+        """Run a program to its end; see `Programs.run`."""
+        return self.programs.run(argv, what, timeout, check, stdin, env)
 
     def hostname(self) -> str:
         """The kernel's host name."""
@@ -274,23 +240,3 @@ class Host:
         from mailimg_firstboot import probes
 
         return probes.probe(check)
-
-
-def _shown(argv: Sequence[str]) -> str:
-    """A command for a message; a script among its words would drown the rest."""
-    return " ".join("(script)" if "\n" in word else word for word in argv)
-
-
-def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """End a program and all that is in its group; ask first, then force, then reap."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -38,14 +38,16 @@ def has(host: Host, unit: str, files: str) -> bool:
 
 def remember(host: Host, unit: str, files: str) -> None:
     """The unit has read the files whose `digest` is `files`."""
-    _write(host, dict(_all(host), **{unit: files}))
+    with host.guard:
+        _write(host, dict(_all(host), **{unit: files}))
 
 
 def forget(host: Host, unit: str) -> None:
     """Nothing is known of the unit any more."""
-    known = _all(host)
-    if known.pop(unit, None):
-        _write(host, known)
+    with host.guard:
+        known = _all(host)
+        if known.pop(unit, None):
+            _write(host, known)
 
 
 def _all(host: Host) -> Dict[str, str]:

@@ -30,6 +30,9 @@ MAX_BYTES = 1 << 20
 # `mailimg:<key>` of the server that tells the agent what to do; no part of the site document.
 ORDERS = ("state",)
 
+# Value of `mailimg:state`: leave the platform and stay away.
+DRAIN = "drain"
+
 HINT = ("Give the server a site document as user data (YAML whose first key is `mailimg`), or as a MIME part of type "
         "{} beside cloud-config.".format(PART))
 
@@ -39,11 +42,12 @@ class BrokenMetadataError(FirstbootError):
 
 
 class Metadata(NamedTuple):
-    """What the cloud says of this server; `document` is merged but not yet checked."""
+    """What the cloud says of this server; `document` is merged but not yet checked, `order` is what `order` finds."""
 
     hostname: str
     instance: str
     document: Dict[str, Any]
+    order: str
 
 
 def parse(meta_data: bytes, user_data: Optional[bytes], vendor_data: Optional[bytes]) -> Metadata:
@@ -77,7 +81,21 @@ def parse(meta_data: bytes, user_data: Optional[bytes], vendor_data: Optional[by
     document: Dict[str, Any] = {}
     for layer in layers:
         document = merge(document, layer)
-    return Metadata(hostname, meta["uuid"], with_meta_keys(document, meta.get("meta") or {}))
+    return Metadata(hostname, meta["uuid"], with_meta_keys(document, meta.get("meta") or {}), order(meta))
+
+
+def order(meta: Any) -> str:
+    """What `mailimg:state` in a meta_data.json tells the node to do: `DRAIN`, or nothing (empty).
+
+    Raises:
+        DocumentError: it is a word that means nothing.
+    """
+    keys = meta.get("meta") if isinstance(meta, dict) else None
+    value = keys.get(PREFIX + "state", "") if isinstance(keys, dict) else ""
+    if value not in ("", DRAIN):
+        raise DocumentError(["metadata: {}state: {} is not {}".format(PREFIX, json.dumps(value)[:60], DRAIN)],
+                            "`openstack server unset --property {}state SERVER`".format(PREFIX))
+    return str(value)
 
 
 def from_user_data(content: Optional[bytes], name: str) -> Optional[Dict[str, Any]]:

@@ -6,7 +6,7 @@ are written, and only daemons that run and read these files are reloaded, if the
 
 from typing import Callable, List
 
-from mailimg_firstboot import engine, loaded, report
+from mailimg_firstboot import engine, loaded, preparing, report
 from mailimg_firstboot.certificates import Certificate
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
@@ -20,7 +20,7 @@ from mailimg_firstboot.work import Work
 HINT = "The daemons keep the certificate that they have. Correct the source, then `mailimg-firstboot renew`."
 
 
-def renew(host: Host, clock: Clock, options: engine.Options, say: Callable[[str], None]) -> None:
+def renew(host: Host, clock: Clock, options: preparing.Options, say: Callable[[str], None]) -> None:
     """One renewal.
 
     Args:
@@ -29,12 +29,15 @@ def renew(host: Host, clock: Clock, options: engine.Options, say: Callable[[str]
     Raises:
         FirstbootError: there is no new certificate that is good; the daemons go on with the one they have.
     """
-    role = engine.read_role(host, options)
+    if (report.read_status(host) or {}).get("state") in ("leaving", "left"):
+        say("not renewed: the node leaves, or has left")
+        return
+    role = preparing.read_role(host, options)
     # Nothing is in a hurry here: the node serves.
     options = options._replace(certificate_patience=options.patience)
     try:
         # Of what else is to be warned, the last run has told.
-        work = engine.prepare(host, clock, role, options, _silent, say, _silent)
+        work = preparing.prepare(host, clock, role, options, _silent, say, _silent)
     except FirstbootError as error:
         before = (report.read_status(host) or {}).get("certificate")
         if before:

@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from typing import Any, Dict, List, Optional
+import threading
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
@@ -12,22 +13,33 @@ from mailimg_firstboot.waiting import Clock
 STATUS = "/run/mailimg/status.json"
 EVENTS = "/run/mailimg/events.jsonl"
 
+# Held by the run that writes them.
+LOCK = "/run/mailimg/lock"
+
 # States in which a run has ended.
-FINAL = ("ready", "failed")
+FINAL = ("ready", "failed", "left")
 
 
 class Report:
-    """Tells of one run; nothing it is given may hold a revealed secret.
+    """Tells of one run; nothing it is given may hold a revealed secret. Steps in several threads share it.
 
     Every event goes to standard output (the journal) and to `EVENTS` as one JSON line; status.json is always whole.
+
+    Args:
+        leaving: the run takes the node out of the platform.
     """
 
-    def __init__(self, host: Host, clock: Clock) -> None:
+    def __init__(self, host: Host, clock: Clock, leaving: bool = False) -> None:
         self._host = host
         self._clock = clock
+        self._lock = threading.RLock()
+        self._busy = "leaving" if leaving else "running"
+        self._order: List[str] = []
+        # Steps that wait for something transient.
+        self._waits: List[str] = []
         self._status: Dict[str, Any] = {
-            "schema": 1, "role": None, "distro": None, "instance": None, "state": "starting", "message": "",
-            "updated": "", "boot_seconds": None, "signatures": None,
+            "schema": 1, "role": None, "distro": None, "instance": None, "state": "leaving" if leaving else "starting",
+            "message": "", "updated": "", "boot_seconds": None, "signatures": None,
             "certificate": None, "steps": [],
         }
         # Each run's events stand alone in the file: `analyze` is about the last run, the journal has all of them.
@@ -35,28 +47,37 @@ class Report:
         self.event("begin", uptime=round(host.uptime(), 3))
         self._write()
         # The first sign of life; nothing that may have to wait for entropy is imported before it (see cli).
-        self.say("starting")
+        self.say(self._status["state"])
 
     def about(self, **known: Any) -> None:
         """Add what is known of the instance: role, distro, instance, signatures, certificate."""
-        self._status.update(known)
-        self._write()
+        with self._lock:
+            self._status.update(known)
+            self._write()
+
+    def plan(self, parts: Sequence[Tuple[str, Sequence[str]]]) -> None:
+        """The steps of the run, and which of them each comes after; status.json lists them in this order."""
+        with self._lock:
+            self._order = [name for name, _ in parts]
+            self.event("plan", steps=[{"name": name, "after": list(after)} for name, after in parts])
 
     def event(self, kind: str, **fields: Any) -> None:
         """One event; `fields` are JSON values."""
-        record = dict({"event": kind, "time": self._clock.stamp(), "at": round(self._clock.now(), 3)}, **fields)
-        line = json.dumps(record, default=str)
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-        self._host.append(EVENTS, line)
+        with self._lock:
+            record = dict({"event": kind, "time": self._clock.stamp(), "at": round(self._clock.now(), 3)}, **fields)
+            line = json.dumps(record, default=str)
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+            self._host.append(EVENTS, line)
 
     def state(self, state: str, message: str) -> None:
         """The run's state, with one sentence about it."""
-        self._status.update(state=state, message=message)
-        if state == "ready":
-            self._status["boot_seconds"] = round(self._host.uptime(), 1)
-        self.event("state", state=state, message=message)
-        self._write()
+        with self._lock:
+            self._status.update(state=state, message=message)
+            if state == "ready":
+                self._status["boot_seconds"] = round(self._host.uptime(), 1)
+            self.event("state", state=state, message=message)
+            self._write()
 
     def note(self, message: str) -> None:
         """Something worth knowing."""
@@ -64,28 +85,46 @@ class Report:
 
     def warn(self, message: str) -> None:
         """Something to mend, though the node can serve; also for the console."""
-        self.event("warning", message=message)
-        self.say("warning: " + message)
+        with self._lock:
+            self.event("warning", message=message)
+            self.say("warning: " + message)
 
-    def waiting(self, message: str) -> None:
-        """A wait for something transient."""
-        if self._status["state"] != "waiting":
-            self._status["state"] = "waiting"
-            self.say(message)
-        self._status["message"] = message
-        self.event("wait", message=message)
-        self._write()
+    def waiting(self, message: str, step: str = "") -> None:
+        """A wait for something transient, by a step or (empty) before there are any; the console hears of the first."""
+        with self._lock:
+            if step not in self._waits:
+                self._waits.append(step)
+                self.say(message)
+            self._status.update(state=self._state(), message=message)
+            self.event("wait", message=message, step=step)
+            self._write()
 
-    def step(self, name: str, state: str, seconds: float, attempts: int, message: str) -> None:
-        """A step's state: `running`, `clean` (nothing to do), `done`, `warning`, `failed`."""
-        steps: List[Dict[str, Any]] = self._status["steps"]
-        entry = {"name": name, "state": state, "seconds": round(seconds, 3), "attempts": attempts, "message": message}
-        steps[:] = [one for one in steps if one["name"] != name] + [entry]
-        self._status.update(state="running", message=message or name)
-        self.event("step", **entry)
-        self._write()
-        if state in ("done", "warning", "failed"):
-            self.say("{}: {}{}".format(name, state, " ({})".format(message) if message and state != "done" else ""))
+    def step(self, name: str, state: str, seconds: float, attempts: int, message: str, waited: float = 0.0) -> None:
+        """A step's state: `running`, `clean` (nothing to do), `done`, `warning`, `failed`, `cut` (others failed).
+
+        Args:
+            seconds: since it began.
+            waited: how many of these it waited for something transient.
+        """
+        entry = {"name": name, "state": state, "seconds": round(seconds, 3), "waited": round(waited, 3),
+                 "attempts": attempts, "message": message}
+        with self._lock:
+            steps = {one["name"]: one for one in self._status["steps"]}
+            steps[name] = entry
+            order = self._order + [one for one in steps if one not in self._order]
+            self._status["steps"] = sorted(steps.values(), key=lambda one: order.index(one["name"]))
+            # A wait before the steps has ended when there is one.
+            self._waits = [one for one in self._waits if one not in ("", name)]
+            self._status.update(state=self._state(), message=message or name)
+            self.event("step", **entry)
+            self._write()
+            if state in ("done", "warning", "failed"):
+                why = " ({})".format(message) if message and state != "done" else ""
+                self.say("{}: {}{}".format(name, state, why))
+
+    def _state(self) -> str:
+        """The run's state while it goes on."""
+        return "waiting" if self._waits and self._busy == "running" else self._busy
 
     def say(self, line: str) -> None:
         """A line for the console."""
@@ -97,6 +136,11 @@ class Report:
         """The end of a good run."""
         self.state("ready", message)
         self.say("ready {}".format(message))
+
+    def left(self, message: str) -> None:
+        """The end of a run after which the platform knows nothing of the node any more."""
+        self.state("left", message)
+        self.say("left {}".format(message))
 
     def failed(self, error: FirstbootError, step: str) -> None:
         """The end of a bad run."""

@@ -141,6 +141,9 @@ def _meaning(document: Dict[str, Any], bad: Set[str], role: RoleFile) -> Iterato
     yield from _vips_meaning(document, role)
     if isinstance(document.get("join"), dict):
         yield from _join_meaning(document["join"])
+    siblings = document["leave"].get("siblings") if isinstance(document.get("leave"), dict) else None
+    if isinstance(siblings, dict) and ("login" in siblings) != ("password" in siblings):
+        yield "leave.siblings", "login and password go together"
     yield from _dkim_meaning(document)
     yield from _twice(document, "masters", "login")
 

@@ -1,6 +1,6 @@
 """Units, through systemctl."""
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, List, NamedTuple
 
 from mailimg_firstboot.errors import StepError
 
@@ -54,6 +54,12 @@ class Systemd:
     def stop(self, unit: str) -> None:
         """Stop a unit and wait until it has stopped."""
         self._order("stop", unit)
+
+    def jobs(self) -> List[str]:
+        """Units that systemd is about to start."""
+        shown = self._run(["systemctl", "list-jobs", "--no-legend", "--full"], "ask for systemd's jobs", SHOW_TIMEOUT)
+        rows = [line.split() for line in shown.out.decode("utf-8", "replace").splitlines()]
+        return [row[1] for row in rows if row[2:3] == ["start"]]
 
     def reread(self) -> None:
         """Make systemd read unit files that were written or removed."""

@@ -1,9 +1,10 @@
 """Trying again what is transient: growing, capped waits up to a deadline that stands in the log."""
 
+import threading
 import time
 from typing import Callable, TypeVar
 
-from mailimg_firstboot.errors import GaveUpError, TransientError
+from mailimg_firstboot.errors import CutError, GaveUpError, TransientError
 
 T = TypeVar("T")
 
@@ -13,15 +14,31 @@ LONGEST_WAIT = 15.0
 
 
 class Clock:
-    """Time as steps see it; tests bring their own."""
+    """Time as steps see it, in several threads; tests bring their own."""
+
+    def __init__(self) -> None:
+        self._cut = threading.Event()
+
+    def cut(self) -> None:
+        """End all waits; whoever waits, or begins to before `mend`, gets a CutError."""
+        self._cut.set()
+
+    def mend(self) -> None:
+        """There may be waits again."""
+        self._cut.clear()
 
     def now(self) -> float:
         """Seconds on a clock that only goes forward."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait.
+
+        Raises:
+            CutError: the run ends.
+        """
+        if self._cut.wait(seconds):
+            raise CutError("the wait was cut off")
 
     def epoch(self) -> float:
         """The time of day in seconds since 1970."""

@@ -16,6 +16,7 @@ class Work(NamedTuple):
         site: checked, with defaults; its secrets are `Secret`s.
         node: this instance.
         files: every file of the role as it must be.
+        order: `mailimg:state` of the server's metadata; empty: to serve. See `metadata.DRAIN`.
         certificate: of the layer, as in `site`; None: the node needs none.
     """
 
@@ -23,4 +24,5 @@ class Work(NamedTuple):
     site: Dict[str, Any]
     node: Node
     files: List[RenderedFile]
+    order: str = ""
     certificate: Optional[Certificate] = None

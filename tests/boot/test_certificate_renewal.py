@@ -18,7 +18,7 @@ from https_files import HttpsFiles
 from mailimg import manifest
 from mailimg.commands.verify import stored_tree
 from mailimg.verify.authority import Authority, Certificate
-from mailimg_firstboot import engine, renewal
+from mailimg_firstboot import engine, preparing, renewal
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_status
@@ -144,7 +144,7 @@ class Node:
             (root / name).write_text(text)
         self.nginx = Nginx(tree, root)
         self.host = Host(str(root), self.nginx)
-        self.options = engine.Options(templates=str(TEMPLATES), patience=1.0)
+        self.options = preparing.Options(templates=str(TEMPLATES), patience=1.0)
         self.host.path(str(TEMPLATES)).parent.mkdir(parents=True)
         self.host.path(str(TEMPLATES)).symlink_to(TEMPLATES)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mailimg.verify.authority import Certificate
-from mailimg_firstboot import engine
+from mailimg_firstboot import engine, preparing
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_events
 from mailimg_firstboot.waiting import Clock
@@ -51,7 +51,7 @@ class Node(Host):
 
     def boot(self, patience: float = 1.0) -> Work:
         """The part of a run that is about certificates."""
-        options = engine.Options(patience=patience, certificate_patience=1.0)
+        options = preparing.Options(patience=patience, certificate_patience=1.0)
         return engine.apply(self, Clock(), Report(self, Clock()), options, STEPS)
 
     def served(self) -> tuple[bytes | None, bytes | None]:

@@ -10,7 +10,7 @@ from typing import Any
 from cloud import Rig
 from cloud.project import Credential
 
-from mailimg_firstboot import engine, rolefile, secret, site
+from mailimg_firstboot import engine, rolefile, secret, site, stepping
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot.errors import TransientError
 from mailimg_firstboot.host import Host
@@ -55,7 +55,7 @@ class Instance:
 
     def join(self) -> None:
         """The step, as the agent runs it."""
-        engine.run_step(STEP, self.host, self.clock, self.report, self.work)
+        stepping.run_step(STEP, self.host, self.clock, self.report, self.work)
 
     def check(self) -> str | None:
         """What differs."""

@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, "/usr/lib/mailimg")
 
-from mailimg_firstboot import engine
+from mailimg_firstboot import engine, preparing
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
@@ -42,7 +42,7 @@ def main():
         return done
 
     Host.run = counted
-    host, clock, options = Host(), Clock(), engine.Options()
+    host, clock, options = Host(), Clock(), preparing.Options()
     begun = time.perf_counter()
     told = {"status": 0, "message": "", "hint": "", "found": []}
     try:
@@ -50,7 +50,7 @@ def main():
             steps = tuple(step._replace(patience=min(step.patience, arguments.patience)) for step in engine.STEPS)
             engine.apply(host, clock, Report(host, clock), options, steps)
         else:
-            work = engine.prepare(host, clock, engine.read_role(host, options), options, str, str, str)
+            work = preparing.prepare(host, clock, preparing.read_role(host, options), options, str, str, str)
             if arguments.command == "leave":
                 join.undo(host, work)
             else:

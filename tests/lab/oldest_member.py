@@ -10,7 +10,7 @@ import tempfile
 
 sys.path.insert(0, sys.argv[1])
 
-from mailimg_firstboot import engine, node, rolefile, secret, site
+from mailimg_firstboot import engine, node, rolefile, secret, site, stepping
 from mailimg_firstboot.errors import FirstbootError, TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
@@ -48,7 +48,7 @@ def leave():
 
 work = work_for(given["site"])
 told = {"secret": work.site["masters"][0]["password"].reveal()}
-engine.run_step(engine.STEPS[-1], host, clock, Report(host, clock), work)
+stepping.run_step(engine.STEPS[-1], host, clock, Report(host, clock), work)
 told["differs"] = balancer.check(host, work)
 keep_trying(leave, clock, 30.0, lambda _: None)
 told["left"] = balancer.check(host, work)

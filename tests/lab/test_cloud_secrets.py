@@ -14,7 +14,7 @@ from cloud.project import Project
 from cloud_instance import PORTS, Instance, document
 
 from mailimg.verify.authority import Authority
-from mailimg_firstboot import engine
+from mailimg_firstboot import preparing
 from mailimg_firstboot.cloud import barbican
 from mailimg_firstboot.cloud.barbican import Barbican
 from mailimg_firstboot.errors import DocumentError, FirstbootError, GaveUpError, StepError, TransientError
@@ -104,9 +104,9 @@ class Machine(Host):
 
     def prepare(self, patience: float = 0.0) -> dict[str, Any]:
         """The site document as steps get it."""
-        options = engine.Options(patience=patience)
+        options = preparing.Options(patience=patience)
         told: list[str] = []
-        work = engine.prepare(self, Clock(), engine.read_role(self, options), options, told.append, told.append,
+        work = preparing.prepare(self, Clock(), preparing.read_role(self, options), options, told.append, told.append,
                               told.append)
         return work.site
 

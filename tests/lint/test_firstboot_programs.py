@@ -25,8 +25,12 @@ PACKAGE = ROOT / "firstboot" / "mailimg_firstboot"
 # Every constant word that a program is given, by program; words in variables are names, not options.
 KNOWN = {
     "systemctl": {"show", "-p", "LoadState", "ActiveState", "SubState", "Result", "ConditionResult",
-                  "ConditionTimestampMonotonic", "daemon-reload", "reset-failed"},
+                  "ConditionTimestampMonotonic", "daemon-reload", "reset-failed", "list-jobs",
+                  "--no-legend", "--full"},
     "blkid": {"-L", "-p", "-o", "export"},
+    "postconf": {"-c", "-h", "-e", "-M"},
+    "postqueue": {"-c", "-f"},
+    "postsuper": {"-c", "-H", "-r", "ALL", "deferred"},
     "unshare": {"--mount", "sh", "-c", "read-drive"},
     "mkfs.ext4": {"-q", "-F", "-m", "1", "-E", "nodiscard", "-L"},
     "resize2fs": set(),

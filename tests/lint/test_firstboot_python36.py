@@ -23,7 +23,7 @@ TESTS = [*sorted((ROOT.parent / "tests/unit/firstboot").glob("*.py")), ROOT.pare
 LIBRARIES = {"cryptography", "jinja2", "jsonschema", "keystoneauth1", "requests", "yaml"}
 
 # These are functions of their arguments: no clock, no network, no environment, no other program.
-PURE = ["metadata", "site", "site_cloud", "schema", "rendering", "rolefile", "secret", "node"]
+PURE = ["analysis", "sockets", "metadata", "site", "site_cloud", "schema", "rendering", "rolefile", "secret", "node"]
 IMPURE = {"time", "datetime", "random", "uuid", "socket", "ssl", "urllib", "http", "smtplib", "subprocess", "os",
           "platform", "getpass", "tempfile", "shutil", "mailimg_firstboot.host", "mailimg_firstboot.sources",
           "mailimg_firstboot.waiting", "mailimg_firstboot.report"}
@@ -75,7 +75,7 @@ def test_the_builder_is_not_known() -> None:
 def test_one_door_to_programs() -> None:
     starters = {"subprocess", "multiprocessing", "pty"}
     doors = {name(path) for path in FILES for one in imports(path) if hits(one, starters)}
-    assert doors == {"mailimg_firstboot/host.py"}
+    assert doors == {"mailimg_firstboot/programs.py"}
     starts = re.compile(r"\bos\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)\b")
     assert not [name(path) for path in FILES if starts.search(path.read_text(encoding="utf-8"))]
 
@@ -86,9 +86,10 @@ def test_pure_modules(module: str) -> None:
 
 
 def test_steps_know_no_other_step_and_no_machine_but_the_host() -> None:
-    steps = sorted((PACKAGE / "steps").glob("*.py"))
-    assert len(steps) == 13
-    others = {"mailimg_firstboot.steps", "mailimg_firstboot.engine"}
+    steps = sorted([*(PACKAGE / "steps").glob("*.py"), *(PACKAGE / "parting").glob("*.py")])
+    assert len(steps) == 20
+    others = {"mailimg_firstboot.steps", "mailimg_firstboot.parting", "mailimg_firstboot.engine",
+              "mailimg_firstboot.leaving"}
     machine = (IMPURE | {"pathlib", "io", "sys"}) - {"mailimg_firstboot.host"}
     for path in steps:
         assert not [one for one in imports(path) if hits(one, others | machine)], path

@@ -3,6 +3,7 @@
 Host hands out one `Cloud`; its sessions last as long as the run, and no longer than the settings they were made of.
 """
 
+import threading
 from typing import Any, Dict, Optional, Tuple
 
 from mailimg_firstboot.cloud import address, balancer
@@ -21,14 +22,17 @@ class Cloud:
     """The cloud of a site document."""
 
     def __init__(self) -> None:
+        # Steps run at the same time, and share the session.
+        self._lock = threading.Lock()
         self._open: Optional[Tuple[Settings, Session]] = None
 
     def session(self, site: Dict[str, Any], role: RoleFile) -> Session:
         """The session of a checked site document whose secrets of `cloud` are resolved."""
         chosen = settings(site, role.facts)
-        if self._open is None or self._open[0] != chosen:
-            self._open = (chosen, Session(chosen))
-        return self._open[1]
+        with self._lock:
+            if self._open is None or self._open[0] != chosen:
+                self._open = (chosen, Session(chosen))
+            return self._open[1]
 
     def secrets(self, site: Dict[str, Any], role: RoleFile) -> Barbican:
         """Secrets of the project."""

@@ -8,6 +8,7 @@ a TransientError, for `waiting.keep_trying`. No error holds a token or the crede
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
@@ -97,6 +98,8 @@ class Session:
         self._auth: Any = None
         self._session: Any = None
         self._trust: Optional[int] = None
+        # One call at a time: whether the library's objects stand being shared is not documented.
+        self._lock = threading.RLock()
 
     def __del__(self) -> None:
         if self._trust is not None:
@@ -130,10 +133,11 @@ class Session:
             raise StepError("{}: this image has no {}".format(what, error.name),
                             "Build it anew; the element mailimg-agent-deps brings the agent's libraries.") from error
         try:
-            self._open()
-            url = self._endpoint(service, what) + _filled(path, names) + query
-            answer = self._session.request(
-                url, method, json=body, headers={"Accept": accept}, redirect=False, raise_exc=False, log=False)
+            with self._lock:
+                self._open()
+                url = self._endpoint(service, what) + _filled(path, names) + query
+                answer = self._session.request(
+                    url, method, json=body, headers={"Accept": accept}, redirect=False, raise_exc=False, log=False)
         except exceptions.ClientException as error:
             # `from None`: the library's words hold URLs and requests, which nobody has checked for secrets.
             raise _failure(what, error, self._settings) from None

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 from firstboot_certificates import CHAIN, LEAF
 from firstboot_machine import ROLE, SITE, FakeClock, FakeHost, machine, seed, with_keys
 
-from mailimg_firstboot import certificates, engine, secret, site
+from mailimg_firstboot import certificates, engine, preparing, secret, site
 from mailimg_firstboot.certificates import Certificate
 from mailimg_firstboot.report import Report, read_status
 from mailimg_firstboot.secret import Secret
@@ -70,7 +70,7 @@ class LayerHost:
 
     def obtain(self, patience: float = 60.0) -> Certificate:
         """What a run goes on with."""
-        role = engine.read_role(self.host, engine.Options())
+        role = preparing.read_role(self.host, preparing.Options())
         checked = secret.resolve(site.load(self.document, role), lambda _: b"").site
         found = certificates.obtain(self.host, self.clock, checked, role, patience, self.waits.append)
         assert found is not None
@@ -79,7 +79,7 @@ class LayerHost:
     def apply(self) -> None:
         """A whole run."""
         seed(self.host, self.document)
-        engine.apply(self.host, self.clock, Report(self.host, self.clock), engine.Options(patience=60.0))
+        engine.apply(self.host, self.clock, Report(self.host, self.clock), preparing.Options(patience=60.0))
 
     def status(self) -> Dict[str, Any]:
         """What status.json says of the certificate."""

@@ -6,14 +6,16 @@ import json
 import os
 import pwd
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set
 
 from firstboot_domain import FakeDomain
+from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
+from firstboot_postfix import FakePostfix
 from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB, FakeSELinux
 
-from mailimg_firstboot import engine, rendering, rolefile, secret, site
 from mailimg_firstboot import node as nodes
+from mailimg_firstboot import preparing, rendering, rolefile, secret, site
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import ENFORCE
@@ -74,30 +76,6 @@ TEMPLATES = {
 }
 
 
-class Killed(BaseException):
-    """SIGKILL: nothing of the agent runs after it."""
-
-
-class Fuse:
-    """Counts changes of the machine; with `blows` set, that change is the last thing that is tried or done."""
-
-    def __init__(self) -> None:
-        self.changes: List[str] = []
-        self.blows: Optional[Tuple[int, str]] = None
-        self.dead = False
-
-    def before(self, what: str) -> None:
-        if self.dead or self.blows == (len(self.changes), "before"):
-            self.dead = True
-            raise Killed(what)
-
-    def after(self, what: str) -> None:
-        self.changes.append(what)
-        if self.blows == (len(self.changes) - 1, "after"):
-            self.dead = True
-            raise Killed(what)
-
-
 class FakeSystemd(Systemd):
     """Units that run with the bytes their files had when they were started or reloaded."""
 
@@ -142,8 +120,9 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
-        self.domain: FakeDomain = FakeDomain(self)
         self.cloud: FakeCloud = FakeCloud(self)
+        self.postfix: FakePostfix = FakePostfix(self)
+        self.domain: FakeDomain = FakeDomain(self)
         self.selinux: FakeSELinux = FakeSELinux(self)
         self.given: Dict[str, FileState] = {}
         self.name = "localhost"
@@ -196,6 +175,7 @@ class FakeClock(Clock):
     """Time that passes only while somebody sleeps; `on_sleep` lets the world change meanwhile."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
         self.naps: List[float] = []
         self.on_sleep: List[Any] = []
@@ -272,7 +252,7 @@ def storing(role: Dict[str, Any]) -> Dict[str, Any]:
 
 def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
     """The goal of a run on `machine`."""
-    mine = engine.read_role(host, engine.Options())
+    mine = preparing.read_role(host, preparing.Options())
     checked = secret.resolve(site.load(SITE if document is None else document, mine), lambda _: b"").site
     me = nodes.make("mx-1", INSTANCE, checked, mine)
     templates = str(host.path("/usr/share/mailimg/templates"))
@@ -280,7 +260,7 @@ def work(host: FakeHost, document: Optional[Dict[str, Any]] = None) -> Work:
 
 
 def picture(host: FakeHost) -> Dict[str, Any]:
-    """All that steps can change: files with mode and bytes, name, running units."""
+    """All that steps can change."""
     files = {str(path.relative_to(host.root)): (path.stat().st_mode, path.read_bytes())
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}

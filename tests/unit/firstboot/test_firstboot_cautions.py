@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import pytest
 from firstboot_machine import ROLE, SITE, FakeClock, machine, role, seed, with_keys
 
-from mailimg_firstboot import cautions, engine, site
+from mailimg_firstboot import cautions, engine, preparing, site
 from mailimg_firstboot.report import Report
 
 UNIT = "clamav-freshclam.service"
@@ -43,6 +43,6 @@ def test_the_run_says_it_and_serves(tmp_path: Path) -> None:
     host, clock = machine(tmp_path), FakeClock()
     host.path("/etc/mailimg/role.json").write_text(json.dumps(REFUSED))
     seed(host)
-    engine.apply(host, clock, Report(host, clock), engine.Options())
+    engine.apply(host, clock, Report(host, clock), preparing.Options())
     assert [line for line in host.said if line.startswith("mailimg: warning: filter.freshclam.mirror: none")]
     assert host.said[-1].startswith("mailimg: ready")

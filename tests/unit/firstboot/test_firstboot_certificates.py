@@ -9,7 +9,7 @@ from firstboot_certificates import CHAIN, LEAF, MIDDLE, ROOT, Issued, issue, key
 from firstboot_layer import BY_URL, CERTIFICATE, KEY, URL, LayerHost
 from firstboot_machine import SITE, machine, role, with_keys, work
 
-from mailimg_firstboot import certificates, engine, expiry, offline
+from mailimg_firstboot import certificates, expiry, offline, preparing
 from mailimg_firstboot.certificates import KEPT
 from mailimg_firstboot.cloud.barbican import Certificate as Stored
 from mailimg_firstboot.errors import FirstbootError, GaveUpError, StepError, TransientError
@@ -286,7 +286,7 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("masked", [True, False])
 def test_off_line_words_take_its_place(masked: bool, tmp_path: Path) -> None:
     layer = LayerHost(tmp_path)
-    mine = engine.read_role(layer.host, engine.Options())
+    mine = preparing.read_role(layer.host, preparing.Options())
     templates = str(layer.host.path("/usr/share/mailimg/templates"))
     files = {one.path: one.content for one in offline.render(mine, BY_URL, "mx-1", UUID, templates, masked)}
     words = "# Fetched on the instance from {}.\n".format(URL).encode()

@@ -7,7 +7,7 @@ import pytest
 from firstboot_machine import SITE, FakeClock, machine, role, with_keys, work
 from firstboot_pools import POOLED
 
-from mailimg_firstboot import cautions, engine, secret, site
+from mailimg_firstboot import cautions, engine, secret, site, stepping
 from mailimg_firstboot.cloud import balancer, barbican, session
 from mailimg_firstboot.cloud.balancer import Goal, Member
 from mailimg_firstboot.errors import DocumentError, StepError, TransientError
@@ -133,7 +133,7 @@ def test_the_sites_deadline_counts(tmp_path: Path) -> None:
     host.cloud.dialect.members = away  # type: ignore[method-assign]
     one = next(one for one in engine.STEPS if one.name == "balancer")
     with pytest.raises(StepError, match=r"Connection refused \(tried 5 times in 7 s\)"):
-        engine.run_step(one, host, clock, Report(host, clock), goal)
+        stepping.run_step(one, host, clock, Report(host, clock), goal)
     assert next(line["message"] for line in read_events(host) if line["event"] == "wait") == (
         "balancer: look at pool: Connection refused; again in 0.5 s, deadline in 7 s")
 

@@ -8,8 +8,8 @@ from firstboot_machine import SITE, FakeHost, machine, picture, with_keys, work
 from firstboot_store import MARIADB_UNIT, SERIAL
 
 from mailimg_firstboot.errors import StepError
-from mailimg_firstboot.host import Completed
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.programs import Completed
 from mailimg_firstboot.steps import databases, services
 
 STORED = with_keys(SITE, volume={"serial": SERIAL})

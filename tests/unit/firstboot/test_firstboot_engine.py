@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import pytest
-from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, Killed, machine, seed, with_keys
+from firstboot_fuse import Killed
+from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, machine, seed, with_keys
 from firstboot_store import SERIAL
 
-from mailimg_firstboot import engine, sources
-from mailimg_firstboot.engine import STEPS, Options
+from mailimg_firstboot import engine, preparing, sources
+from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import DocumentError, FirstbootError, SignalError, StepError, TransientError
+from mailimg_firstboot.preparing import Options
 from mailimg_firstboot.report import Report, read_events, read_status
 from mailimg_firstboot.waiting import Clock, keep_trying
 
@@ -28,6 +30,11 @@ def status(host: FakeHost) -> Dict[str, Any]:
     return found
 
 
+def step(host: FakeHost, name: str) -> Dict[str, Any]:
+    """What status.json says of a step."""
+    return next(dict(one) for one in status(host)["steps"] if one["name"] == name)
+
+
 def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = machine(tmp_path)
     run(host)
@@ -41,6 +48,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
         ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"),
         ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
+        ("departure", "clean"),
         ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
@@ -112,7 +120,7 @@ def test_failed_health_leaves_the_instance_taking_no_mail(tmp_path: Path) -> Non
     assert host.systemd.orders[-2:] == ["stop postfix@-.service", "stop clamav-daemon.service"]
     found = status(host)
     assert found["state"] == "failed"
-    assert found["steps"][-1]["state"] == "failed"
+    assert step(host, "health")["state"] == "failed"
     assert host.said[-1].startswith("mailimg: FAILED health: smtp (smtp 127.0.0.1:25): greeted with 554")
 
 
@@ -226,7 +234,7 @@ def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: 
                 else:
                     host.fuse.blows = None
                 run(host)
-                work = engine.prepare(host, FakeClock(), engine.read_role(host, Options()), Options(),
+                work = preparing.prepare(host, FakeClock(), preparing.read_role(host, Options()), Options(),
                                       lambda _: None, lambda _: None, lambda _: None)
                 assert engine.differences(host, work) == []
                 for service in work.role.services:
@@ -239,8 +247,8 @@ def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: 
 
 def test_check_changes_nothing(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    role = engine.read_role(host, Options())
-    work = engine.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
+    role = preparing.read_role(host, Options())
+    work = preparing.prepare(host, FakeClock(), role, Options(), lambda _: None, lambda _: None, lambda _: None)
     assert [name for name, _ in engine.differences(host, work)] == [
         "hostname", "selinux", "clock", "render", "services"]
     assert host.fuse.changes == []

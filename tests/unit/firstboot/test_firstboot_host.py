@@ -10,7 +10,8 @@ import pytest
 from firstboot_machine import FakeClock, FakeHost, machine
 
 from mailimg_firstboot.errors import FirstbootError, StepError
-from mailimg_firstboot.host import UNFINISHED, Completed, Host
+from mailimg_firstboot.host import UNFINISHED, Host
+from mailimg_firstboot.programs import Completed
 from mailimg_firstboot.report import Report, read_events, read_status
 from mailimg_firstboot.systemd import Systemd
 

@@ -5,7 +5,8 @@ from typing import Any, Dict
 
 import pytest
 from firstboot_domain import JOIN, JOINER_PASSWORD, FakeAccount, refused
-from firstboot_machine import INSTANCE, SITE, FakeHost, Killed, machine, role, with_keys, work
+from firstboot_fuse import Killed
+from firstboot_machine import INSTANCE, SITE, FakeHost, machine, role, with_keys, work
 
 from mailimg_firstboot import kerberos, ldapclient, membership, site
 from mailimg_firstboot.domain import KEYTAB

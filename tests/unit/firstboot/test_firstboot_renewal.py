@@ -5,10 +5,11 @@ from typing import List
 
 import pytest
 from firstboot_certificates import CHAIN, LEAF, MIDDLE, ROOT, issue
+from firstboot_fuse import Killed
 from firstboot_layer import CERTIFICATE, KEY, LayerHost
-from firstboot_machine import SITE, Killed, seed, with_keys
+from firstboot_machine import SITE, seed, with_keys
 
-from mailimg_firstboot import engine, renewal
+from mailimg_firstboot import engine, preparing, renewal
 from mailimg_firstboot.certificates import KEPT
 from mailimg_firstboot.errors import FirstbootError, StepError, TransientError
 from mailimg_firstboot.report import read_status
@@ -29,7 +30,7 @@ def layer(tmp_path: Path) -> LayerHost:
 
 def renew(layer: LayerHost) -> List[str]:
     said: List[str] = []
-    renewal.renew(layer.host, layer.clock, engine.Options(patience=60.0), said.append)
+    renewal.renew(layer.host, layer.clock, preparing.Options(patience=60.0), said.append)
     return said
 
 

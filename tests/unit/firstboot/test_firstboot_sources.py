@@ -15,8 +15,8 @@ from firstboot_machine import INSTANCE, SITE, FakeClock, FakeHost, machine
 
 from mailimg_firstboot import drive, sources
 from mailimg_firstboot.errors import DocumentError, FirstbootError, StepError
-from mailimg_firstboot.host import Completed
 from mailimg_firstboot.metadata import Metadata
+from mailimg_firstboot.programs import Completed
 
 URL = sources.SERVICE
 META = json.dumps({"uuid": INSTANCE, "hostname": "mx-1"}).encode()

@@ -10,8 +10,10 @@ from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_k
 from firstboot_pools import POOLED
 from firstboot_store import SERIAL
 
-from mailimg_firstboot.engine import STEPS, Step
+from mailimg_firstboot import graph
+from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import StepError, TolerableError
+from mailimg_firstboot.stepping import Step, parts
 from mailimg_firstboot.steps import clock, health, hostname, render, services
 from mailimg_firstboot.work import Work
 
@@ -33,7 +35,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    document = with_keys(SITE, volume={"serial": SERIAL}, **POOLED) if store else SITE
+    document = with_keys(SITE, volume={"serial": SERIAL}, leave={"at_shutdown": True}, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
@@ -60,10 +62,12 @@ def test_law(step: Step, tmp_path: Path) -> None:
 
 
 def test_order_is_meaning() -> None:
-    names = [step.name for step in STEPS]
-    assert names == [
-        "hostname", "selinux", "clock", "volume", "certificate", "render", "join", "databases", "services", "timesync",
-        "health", "balancer"]
+    graph_of = parts(STEPS)
+    assert graph.problems(graph_of) == []
+    needed = {step.name for step in STEPS if step.needed}
+    assert graph.ancestors(graph_of, "balancer") == needed - {"balancer"}, "announced when everything else holds"
+    assert graph.ancestors(graph_of, "services") == needed - {"balancer", "departure", "health", "services"}
+    assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
 @pytest.mark.parametrize("name", ["volume", "join", "databases"])

@@ -1,0 +1,85 @@
+"""Leaving, with real Postfixes from a built tree: each recipient of each message once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = ("tests/boot", "builder", "firstboot")
+LEFT = {"state": "left", "queue": 0, "active": False, "secret": False, "closed": True}
+ORDER = ["drain", "sessions", "intake", "flush", "handover", "services", "member", "account", "certificate", "secrets"]
+ALL_ARRIVED: dict[str, Any] = {"lost": [], "more": []}
+
+
+def play(folder: Path, tree: Path, scenario: str) -> dict[str, Any]:
+    """Play a scenario of leave_inside.py in namespaces of its own; all that it starts ends with them."""
+    argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable,
+            str(ROOT / "tests/boot/leave_inside.py"), str(folder), str(tree), scenario]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in PATHS)}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dict(json.loads(done.stdout))
+
+
+def is_left(final: dict[str, Any]) -> bool:
+    """Whether a node is as it must be after leaving."""
+    return {key: final[key] for key in LEFT} == LEFT and list(final["steps"]) == ORDER
+
+
+def test_deferred_and_held_mail_goes_to_a_sibling(tmp_path: Path, tree: Path) -> None:
+    told = play(tmp_path, tree, "whole")
+    assert (told["status"], told["said"]) == (0, "")
+    assert is_left(told["final"]), told["final"]
+    assert told["mail"] == ALL_ARRIVED
+    assert told["final"]["steps"]["sessions"] == "warning", "the session that stayed open had its time"
+    assert any("sessions: 1 session open: 1 on port 25" in line for line in told["console"])
+    assert told["console"][-1] == "mailimg: left lab mx-1"
+    again = told["again"]
+    assert (again["status"], again["same"]) == (0, True)
+    assert is_left(again["final"])
+    assert set(again["final"]["steps"].values()) == {"clean"}, "a second leave changes nothing"
+    assert told["back"] == {"takes mail": True, "clean": None}, "a node that left can serve again"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["sessions", "intake", "flush", "handover", "services", "secrets"])
+def test_killed_at_a_step_it_goes_on(tmp_path: Path, tree: Path, step: str, when: str) -> None:
+    told = play(tmp_path, tree, f"killed:{step}:{when}")
+    # No client is there, so the step for sessions has nothing to do and nobody kills it.
+    assert told["first"] == (0 if step == "sessions" else -9)
+    assert (told["second"], told["said"]) == (0, "")
+    assert is_left(told["final"]), told["final"]
+    assert told["mail"] == ALL_ARRIVED
+
+
+def test_mail_that_waits_for_a_filter_that_is_gone(tmp_path: Path, tree: Path) -> None:
+    told = play(tmp_path, tree, "filtered")
+    assert (told["status"], told["said"]) == (0, "")
+    assert is_left(told["final"]), told["final"]
+    assert told["mail"] == ALL_ARRIVED
+
+
+def test_nobody_takes_it(tmp_path: Path, tree: Path) -> None:
+    """The node stays, drained, says so and names the queue ids; when the sibling is back, it leaves."""
+    told = play(tmp_path, tree, "nobody")
+    assert told["status"] == 1
+    final = told["final"]
+    assert (final["state"], final["queue"], final["active"], final["secret"], final["closed"]) == (
+        "failed", 6, True, True, True)
+    assert final["steps"]["handover"] == "failed"
+    assert "services" not in final["steps"], "it keeps its account and its place"
+    assert len(told["ids"]) == 6
+    for one in told["ids"]:
+        assert one in told["console"][-1]
+        assert one in told["said"]
+    assert told["console"][-1].startswith("mailimg: FAILED leave: handover: 6 messages left in the queue: ")
+    assert told["second"]["status"] == 0
+    assert is_left(told["second"]["final"])
+    assert told["second"]["mail"] == ALL_ARRIVED
