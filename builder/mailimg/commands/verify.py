@@ -18,7 +18,7 @@ from mailimg.progress import Display
 from mailimg.store import Store
 from mailimg.verify import RoleView, VerifyResult, verify_image, verify_tree
 from mailimg.verify import cloud as clouds
-from mailimg.verify.report import phase_line, result_table
+from mailimg.verify.report import figure_lines, phase_line, result_table
 
 
 @click.command()
@@ -106,6 +106,8 @@ def verify(
         stdout = Console()
         stdout.print(result_table(result))
         stdout.print(phase_line(result))
+        for line in figure_lines(result.figures):
+            stdout.print(line, highlight=False)
         for line in result.console:
             stdout.print(f"  {line}", markup=False, highlight=False)
     if not result.ok:

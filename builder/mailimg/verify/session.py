@@ -11,7 +11,7 @@ from typing import Any
 
 from mailimg.errors import InputError, StepError
 from mailimg.verify import addresses as at
-from mailimg.verify import membership, network, scenarios, seed
+from mailimg.verify import membership, network, scenarios, seed, timing
 from mailimg.verify.authority import Authority, ssh_key
 from mailimg.verify.cloud import Cloud
 from mailimg.verify.console import Console
@@ -84,6 +84,7 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
             try:
                 node.wait(SSH_SECONDS)
                 agent = node.status()
+                bench.figures.update(timing.of_boot(node))
             except StepError as error:
                 report(f"the agent's status could not be read: {error.message}")
         if results[0].ok:
@@ -93,7 +94,7 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
             results += scenarios.run([*checks, *membership.parting()], bench, done)
         whole = all(result.ok for result in results)
         return VerifyResult(request.role.name, machine.description, console.phases, tuple(results), agent,
-                            () if whole else tuple(console.tail()))
+                            () if whole else tuple(console.tail()), bench.figures)
 
 
 def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int], volume_mib: int) -> Guest | Container:

@@ -83,6 +83,7 @@ class Surroundings:
         whole = dict(document)
         whole["join"] = {"realm": at.AD_REALM, "ou": self.domain.ou, "user": self.domain.joiner,
                          "password": f"{cloud.LITERAL}{self.domain.joiner_password}"}
+        whole["leave"] = LEAVE
         if "tls" in whole:
             inline = whole["tls"]
             pem = inline["certificate"] + inline["key"].removeprefix(cloud.LITERAL)
