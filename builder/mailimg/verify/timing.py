@@ -18,8 +18,8 @@ def of_boot(node: Node) -> dict[str, float]:
     Raises:
         StepError: no SSH connection.
     """
-    told = node.ask(["systemctl", "show", "-p", "Id,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic,"
-                     "CPUUsageNSec", AGENT, NETWORK])
+    told = node.ask(["systemctl", "show", "-p", "Id,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic",
+                     AGENT, NETWORK])
     events = [json.loads(line) for line in node.ask(["cat", EVENTS]).splitlines()]
     return measured(events, properties(told))
 
@@ -29,9 +29,8 @@ def properties(text: str) -> dict[str, dict[str, int]]:
     found = {}
     for block in text.strip().split("\n\n"):
         rows = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        # 2^64 - 1 is systemd's way to say that it does not know.
-        found[rows.pop("Id", "")] = {name: int(value) for name, value in rows.items()
-                                     if value.isdigit() and 0 < int(value) < 2**64 - 1}
+        # 0: it never happened.
+        found[rows.pop("Id", "")] = {name: int(value) for name, value in rows.items() if value.isdigit() and int(value)}
     return found
 
 
@@ -55,6 +54,5 @@ def measured(events: Sequence[Mapping[str, Any]], units: Mapping[str, Mapping[st
         found["agent_plans"] = steps[0] - began
     if online and steps:
         found["ready"] = steps[-1] - online
-    if "CPUUsageNSec" in agent:
-        found["agent_cpu"] = agent["CPUUsageNSec"] / 1e9
+    found.update({"agent_cpu": float(one["cpu"]) for one in events if one["event"] == "cost"})
     return {name: round(value, 3) for name, value in found.items()}
