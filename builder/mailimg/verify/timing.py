@@ -54,5 +54,7 @@ def measured(events: Sequence[Mapping[str, Any]], units: Mapping[str, Mapping[st
         found["agent_plans"] = steps[0] - began
     if online and steps:
         found["ready"] = steps[-1] - online
-    found.update({"agent_cpu": float(one["cpu"]) for one in events if one["event"] == "cost"})
+    for one in events:
+        if one["event"] == "cost":
+            found["agent_cpu"] = float(one["cpu"])
     return {name: round(value, 3) for name, value in found.items()}
