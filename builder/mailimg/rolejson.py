@@ -89,6 +89,10 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
             resolved["path"] = resolve(resolved["path"], f"health[{index}].path")
         health.append(resolved)
 
+    if role.mount is not None and role.mount["site"] not in role.site:
+        hint = documents.nearest(role.mount["site"], role.site)
+        problems.append(f"{role.shown}: mount.site: {role.mount['site']!r} is not among the role's `site` keys{hint}")
+
     parameters = {}
     for name, parameter in role.parameters.items():
         parameters[name], words = offered(parameter, distro)
@@ -108,6 +112,7 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         "services": services,
         "databases": databases,
         **({} if role.volume is None else {"volume": dict(role.volume)}),
+        **({} if role.mount is None else {"mount": dict(role.mount)}),
         "files": files,
         "ports": [dict(port) for port in role.ports],
         "health": health,

@@ -35,6 +35,7 @@ class Role:
     optional: Mapping[str, Mapping[str, str]]
     databases: tuple[Mapping[str, str], ...]
     volume: Mapping[str, Any] | None
+    mount: Mapping[str, Any] | None
     files: tuple[Mapping[str, Any], ...]
     ports: tuple[Mapping[str, Any], ...]
     listeners: tuple[int, ...]
@@ -141,6 +142,7 @@ def load_role(resources: Resources, name: str) -> Role:
         optional=document.get("optional", {}),
         databases=tuple(document.get("databases", ())),
         volume=document.get("volume"),
+        mount=document.get("mount"),
         files=tuple(document["files"]),
         ports=tuple(document["ports"]),
         listeners=tuple(document["listeners"]),

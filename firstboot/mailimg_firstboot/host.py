@@ -19,6 +19,7 @@ from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
 from mailimg_firstboot.errors import FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.nfs import NFS
 from mailimg_firstboot.postfix import Postfix
 from mailimg_firstboot.programs import Completed, Programs
 from mailimg_firstboot.rolefile import HealthCheck
@@ -58,6 +59,7 @@ class Host:
         self.postfix = Postfix(self.path, self.run)
         self.disks = Disks(self.path, self.run)
         self.domain = Domain(self.path, self.run)
+        self.nfs = NFS(self.path, self.run)
         self.selinux = SELinux(self.path, self.run)
         self.tls = Tls(self.path, self.run)
 
@@ -242,5 +244,4 @@ class Host:
     def probe(self, check: HealthCheck) -> Optional[str]:
         """Carry out a health check: None, or what is wrong in words."""
         from mailimg_firstboot import probes
-
         return probes.probe(check)

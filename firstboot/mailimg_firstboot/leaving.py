@@ -12,7 +12,7 @@ from mailimg_firstboot.parting import flush, handover, intake, secrets, sessions
 from mailimg_firstboot.preparing import Options, prepare, read_role
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
-from mailimg_firstboot.steps import balancer, certificate, join, services
+from mailimg_firstboot.steps import balancer, certificate, join, services, storage
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
 
@@ -38,6 +38,8 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         # forgets who it is.
         Step("handover", handover.check, handover.apply, handover.undo, patience=handing, longest=10.0),
         Step("services", running, services.undo, services.apply),
+        # Whoever used it is stopped; a server that is away must not keep the node from going.
+        Step("storage", storage.left, storage.undo, storage.apply, needed=False),
         Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
         Step("account", account, join.undo, join.apply, patience=PEERS, longest=5.0),
         Step("certificate", certificate.check, certificate.undo, certificate.apply),

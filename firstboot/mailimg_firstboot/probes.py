@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 from typing import Optional
 
+from mailimg_firstboot import mounts
 from mailimg_firstboot.rolefile import HealthCheck
 
 # Seconds for each answer: a daemon on the same machine that needs longer does not serve.
@@ -87,9 +88,6 @@ def unix(path: str, clamd: bool) -> Optional[str]:
 
 def mount(path: str, key: str, table: str = "/proc/self/mountinfo") -> Optional[str]:
     """A mount point, as the kernel's table says: a look at the path itself would hang while its server is away."""
-    with Path(table).open("rb") as stream:
-        points = [line.split(b" ")[4] for line in stream if line.count(b" ") > 4]
-    # The table writes blanks and backslashes in octal; the paths of role.json have neither.
-    if path.encode("utf-8") in points:
+    if mounts.at(Path(table).read_bytes(), path) is not None:
         return None
     return "not a mount point; waiting for what the site key `{}` names to be mounted there".format(key)

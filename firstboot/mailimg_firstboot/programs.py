@@ -124,3 +124,6 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     # A member of the group that ignored SIGTERM outlives its leader; nothing of it may stay.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        # It waits in the kernel, for a server that is away; Popen would wait along, for ever.
+        process.returncode = -signal.SIGKILL

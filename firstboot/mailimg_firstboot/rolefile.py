@@ -87,6 +87,24 @@ class Volume(NamedTuple):
     mode: int
 
 
+class MountPoint(NamedTuple):
+    """Where shared storage is mounted.
+
+    Args:
+        path: the mount point.
+        site: the site key that says what is mounted there: `server`, `export`, `version`.
+        owner: number of the account that its root belongs to.
+        group: number of its group.
+        folders: how many folders mailboxes are hashed into, a power of 16; 0: none.
+    """
+
+    path: str
+    site: str
+    owner: int
+    group: int
+    folders: int
+
+
 class RoleFile(NamedTuple):
     """role.json, checked."""
 
@@ -103,6 +121,7 @@ class RoleFile(NamedTuple):
     health: List[HealthCheck]
     databases: List[Database]
     volume: Optional[Volume]
+    mount: Optional[MountPoint]
 
 
 def load(content: bytes, name: str = "role.json") -> RoleFile:
@@ -136,6 +155,7 @@ def load(content: bytes, name: str = "role.json") -> RoleFile:
                 for one in full["health"]],
         databases=[Database(one["name"], one["service"], one["account"]) for one in full["databases"]],
         volume=_volume(full.get("volume")),
+        mount=MountPoint(**full["mount"]) if "mount" in full else None,
     )
 
 
@@ -162,6 +182,9 @@ def _meaning(document: Dict[str, Any], name: str) -> List[str]:
         if {"port", "path", "site"} & set(one) != set(needed):
             found.append("{}: health[{}]: {} needs {} and nothing else".format(
                 name, index, one["check"], " and ".join("`{}`".format(key) for key in needed)))
+    mount = document.get("mount")
+    if mount is not None and mount["site"] not in document["site"]:
+        found.append("{}: mount.site: {} must be among the keys of `site`".format(name, mount["site"]))
     for kind in ("health", "databases"):
         for index, one in enumerate(document.get(kind, [])):
             if "service" in one and one["service"] not in services:

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("tests/boot", "builder", "firstboot")
 LEFT = {"state": "left", "queue": 0, "active": False, "secret": False, "closed": True}
-ORDER = ["drain", "sessions", "intake", "flush", "handover", "services", "member", "account", "certificate", "secrets"]
+ORDER = ["drain", "sessions", "intake", "flush", "handover", "services", "storage", "member", "account", "certificate",
+         "secrets"]
 ALL_ARRIVED: dict[str, Any] = {"lost": [], "more": []}
 
 

@@ -263,6 +263,16 @@ def test_the_agent_has_the_libraries_that_no_repository_has(built: El7) -> None:
     assert list((libraries / "keystoneauth1/__pycache__").glob("session.*.pyc"))
 
 
+def test_a_server_of_mailboxes_mounts_and_does_not_listen_for_it(built: El7) -> None:
+    tree = built.tree("pop-imap-lda")
+    for unit in ("rpcbind.socket", "rpcbind.service", "rpc-statd.service", "gssproxy.service", "nfs-blkmap.service"):
+        assert (tree / "etc/systemd/system" / unit).readlink() == Path("/dev/null"), unit
+    assert not [path for path in (tree / "etc/systemd/system").glob("*.wants/*") if "nfs" in path.name]
+    assert not (tree / "usr/sbin/mount.nfs").stat().st_mode & 0o4000
+    mount_point = (tree / "MAILBOXES").stat()
+    assert (mount_point.st_uid, mount_point.st_mode & 0o7777) == (0, 0)
+
+
 def test_cloud_and_network_as_the_old_tools_want_them(built: El7) -> None:
     tree = built.tree("smtp-in")
     assert "BOOTPROTO=dhcp" in (tree / "etc/sysconfig/network-scripts/ifcfg-eth0").read_text()

@@ -44,6 +44,10 @@ KNOWN = {
     "ldapsearch": {"-x", "-Q", "-N", "-Y", "GSSAPI", "-LLL", "-o", "ldif-wrap=no", "nettimeout=5", "-H", "-s", "base",
                    "-b", "", "(objectClass=*)", "currentTime", "dnsHostName", "defaultNamingContext"},
     "ldapmodify": {"-Q", "-N", "-Y", "GSSAPI", "-o", "nettimeout=5", "-H"},
+    # -o json and --no-pager: systemd 38 and 41.
+    "journalctl": {"--no-pager", "-b", "-o", "json", "-n", "-u"},
+    # The agent's own interpreter; -I: Python 3.4.
+    "python": {"-I"},
     "client": {"--no-defaults", "--protocol=socket", "--socket=", "--user=root", "--batch", "--skip-column-names",
                "--execute"},
 }

@@ -42,10 +42,13 @@ def acceleration(wanted: str, cpuinfo: str, kvm_usable: bool) -> str:
 
 
 class Guest(Daemon):
-    """An image under QEMU, on a throw-away overlay; with `volume_mib` it has a blank second disk of that size."""
+    """An image under QEMU, on a throw-away overlay; with `volume_mib` it has a blank second disk of that size.
+
+    A second guest of the same network needs a port of the bridge and an address of its card that are its own.
+    """
 
     def __init__(self, folder: Path, image: Path, seed: Path, *, firmware: str, accel: str, memory_mib: int,
-                 volume_mib: int = 0) -> None:
+                 volume_mib: int = 0, port: str = PORT, mac: str = at.NODE_MAC) -> None:
         super().__init__("qemu", folder)
         folder.mkdir()
         self.console = folder / "console"
@@ -65,8 +68,8 @@ class Guest(Daemon):
             "-device", "virtio-blk-pci,drive=root,bootindex=1",
             "-drive", f"if=none,id=seed,format=raw,readonly=on,file={_escape(seed)}",
             "-device", "virtio-blk-pci,drive=seed",
-            "-netdev", f"tap,id=net0,ifname={PORT},script=no,downscript=no",
-            "-device", f"virtio-net-pci,netdev=net0,mac={at.NODE_MAC},romfile=",
+            "-netdev", f"tap,id=net0,ifname={port},script=no,downscript=no",
+            "-device", f"virtio-net-pci,netdev=net0,mac={mac},romfile=",
             "-device", "virtio-rng-pci",
             # cloud-init knows an OpenStack instance by these.
             "-smbios", f"type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova,uuid={at.INSTANCE}",

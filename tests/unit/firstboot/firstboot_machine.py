@@ -5,6 +5,7 @@ import grp
 import json
 import os
 import pwd
+import threading
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
@@ -12,10 +13,11 @@ from firstboot_domain import FakeDomain
 from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
 from firstboot_postfix import FakePostfix
-from firstboot_store import DISK, MARIADB_UNIT, SERIAL, STORE, FakeDisks, FakeMariaDB, FakeSELinux
+from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS, FakeSELinux
 
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot import preparing, rendering, rolefile, secret, site
+from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import FileState, Host
 from mailimg_firstboot.rolefile import HealthCheck
 from mailimg_firstboot.selinux import ENFORCE
@@ -86,6 +88,7 @@ class FakeSystemd(Systemd):
         self.unknown: Set[str] = set()
         self.refuse: Set[str] = set()
         self.orders: List[str] = []
+        self.table = threading.Lock()
 
     def state(self, unit: str) -> UnitState:
         if unit in self.unknown:
@@ -97,14 +100,14 @@ class FakeSystemd(Systemd):
         self.orders.append(f"{order} {unit}")
         if order == "stop":
             self.running.pop(unit, None)
+        elif unit.endswith(".mount") and self.host.nfs.refuses:
+            raise StepError(f"start {unit}: systemctl ended with status 1")
         elif unit not in self.refuse:
             self.running[unit] = {one["path"]: self.host.read(one["path"]) for one in ROLE["files"]}
         if unit.endswith(".mount"):
-            place = "/" + unit[:-len(".mount")]
-            row = f"{DISK} {place} ext4 rw 0 0\n" if unit in self.running else ""
-            mounts = self.host.path("/proc/self/mounts")
-            mounts.parent.mkdir(parents=True, exist_ok=True)
-            mounts.write_text(f"/dev/vda1 / ext4 rw 0 0\n{row}")
+            # Steps that mount run at the same time; the kernel's table is always whole.
+            with self.table:
+                self.host.nfs.table(self.running)
         self.host.fuse.after(f"{order} {unit}")
 
     def reread(self) -> None:
@@ -120,6 +123,7 @@ class FakeHost(Host):
         self.systemd: FakeSystemd = FakeSystemd(self)
         self.mariadb: FakeMariaDB = FakeMariaDB(self)
         self.disks: FakeDisks = FakeDisks(self)
+        self.nfs: FakeNFS = FakeNFS(self)
         self.cloud: FakeCloud = FakeCloud(self)
         self.postfix: FakePostfix = FakePostfix(self)
         self.domain: FakeDomain = FakeDomain(self)
@@ -223,7 +227,7 @@ def machine(root: Path, store: bool = False) -> FakeHost:
     """A freshly booted image of the role, with accounts that the caller may give files to.
 
     Args:
-        store: the role has a database and a volume as well.
+        store: the role has a database, a volume and a mount as well.
     """
     host = FakeHost(root)
     uid, gid = os.getuid(), os.getgid()
@@ -238,14 +242,16 @@ def machine(root: Path, store: bool = False) -> FakeHost:
     }.items():
         host.path(name).parent.mkdir(parents=True, exist_ok=True)
         host.path(name).write_text(content)
-    seed(host, with_keys(SITE, volume={"serial": SERIAL}) if store else SITE)
+    seed(host, with_keys(SITE, **STORED_KEYS) if store else SITE)
     if store:
         host.disks.plug()
+        host.path(PLACE).mkdir()
+    host.nfs.table({})
     return host
 
 
 def storing(role: Dict[str, Any]) -> Dict[str, Any]:
-    """A role with a database and a volume besides."""
+    """A role with a database, a volume and a mount besides."""
     mariadb = {"name": "mariadb", "unit": MARIADB_UNIT}
     return with_keys(role, **STORE, services=[mariadb, *role["services"]])
 
@@ -265,6 +271,6 @@ def picture(host: FakeHost) -> Dict[str, Any]:
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given), "pools": dict(host.cloud.dialect.held),
+              "given": dict(host.given), "folders": set(host.nfs.folders), "pools": dict(host.cloud.dialect.held),
               "accounts of computers": host.domain.state()}
     return {"files": files, "name": host.name, **units, **stored}

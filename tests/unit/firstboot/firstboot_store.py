@@ -1,10 +1,11 @@
-"""What a machine in a folder has beside files and units: a database server, a disk that is a file, SELinux."""
+"""What a machine in a folder has beside files and units: a database server, disks that are files, a storage server."""
 
-from typing import TYPE_CHECKING, Any, Dict, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
 from mailimg_firstboot.disks import Disks
-from mailimg_firstboot.errors import StepError
+from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.mariadb import MariaDB
+from mailimg_firstboot.nfs import NFS, Storage
 from mailimg_firstboot.selinux import ENFORCE, SELinux
 
 if TYPE_CHECKING:
@@ -15,13 +16,90 @@ DISK = "/dev/vdb"
 DISK_SIZE = 4 << 20
 MARIADB_UNIT = "mariadb.service"
 
-# What a role with a database and a volume has more than the role of the other tests.
+PLACE = "/MAILBOXES"
+FOLDERS = 16
+
+# What a role with a database, a volume and a mount has more than the role of the other tests.
 STORE: Dict[str, Any] = {
-    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery", "volume"],
+    "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery", "volume", "storage"],
     "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
     "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
+    "mount": {"path": PLACE, "site": "storage", "owner": 5000, "group": 5000, "folders": FOLDERS},
     "facts__mariadb": {"client": "/usr/bin/mariadb", "socket": "/run/mysqld/mysqld.sock"},
 }
+
+# What the site document has for it.
+STORED_KEYS: Dict[str, Any] = {
+    "volume": {"serial": SERIAL},
+    "storage": {"server": "nfs.example.org", "export": "/NFSVOL"},
+}
+
+
+class FakeNFS(NFS):
+    """A server that serves: its unit's options are what the kernel shows, and its folders are a set.
+
+    Attributes:
+        answers: what `reach`, then the mount, then `look` say; an error is raised.
+        owner: of the export's root.
+    """
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+        self.folders: Set[int] = set()
+        self.owner = (5000, 5000)
+        self.away: Optional[Exception] = None
+        self.refuses = ""
+        self.unfit: Optional[Exception] = None
+        self.exported: Optional[List[str]] = ["/NFSVOL"]
+
+    def table(self, units: Dict[str, Any]) -> None:
+        """The kernel's tables, as the units that run make them."""
+        mounts, info = "/dev/vda1 / ext4 rw 0 0\n", "22 1 252:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
+        if "NFSVOL.mount" in units:
+            mounts += f"{DISK} /NFSVOL ext4 rw 0 0\n"
+        if "MAILBOXES.mount" in units:
+            text = (self.host.read("/etc/systemd/system/MAILBOXES.mount") or b"").decode()
+            fields = dict(line.partition("=")[::2] for line in text.splitlines())
+            info += "40 22 0:40 / {} rw shared:2 - nfs {} {}\n".format(PLACE, fields["What"], fields["Options"])
+        folder = self.host.path("/proc/self")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("mounts", mounts), ("mountinfo", info)):
+            (folder / (name + ".new")).write_text(text)
+            (folder / (name + ".new")).rename(folder / name)
+
+    def reach(self, goal: Storage) -> None:
+        if self.away:
+            raise self.away
+
+    def exports(self, server: str) -> Optional[List[str]]:
+        return self.exported
+
+    def journal_end(self, unit: str) -> str:
+        return "cursor"
+
+    def said_since(self, unit: str, end: str) -> str:
+        return self.refuses if end == "cursor" else ""
+
+    def look(self, place: str, uid: int, gid: int, folders: int) -> Dict[str, Any]:
+        if self.unfit:
+            raise self.unfit
+        return {"uid": self.owner[0], "gid": self.owner[1], "read_only": False, "missing": folders - len(self.folders)}
+
+    def trial(self, place: str, uid: int, gid: int, name: str) -> None:
+        if self.unfit:
+            raise self.unfit
+
+    def prepare(self, place: str, uid: int, gid: int, folders: int, name: str) -> int:
+        for half in (range(folders // 2), range(folders // 2, folders)):
+            if not self.folders.issuperset(half):
+                self.host.fuse.before(f"folders {half}")
+                self.folders.update(half)
+                self.host.fuse.after(f"folders {half}")
+        return folders
+
+
+AWAY = TransientError("storage server nfs.example.org does not answer at port 2049: Connection refused")
 
 
 class FakeMariaDB(MariaDB):
@@ -53,6 +131,19 @@ class FakeMariaDB(MariaDB):
     def close(self, client: str, socket: str, name: str, account: str) -> None:
         self._ready()
         self.accounts = {one for one in self.accounts if one[0] != account}
+
+
+class FakeSELinux(SELinux):
+    """A kernel whose mode is a file."""
+
+    def __init__(self, host: "FakeHost") -> None:
+        super().__init__(host.path, host.run)
+        self.host = host
+
+    def set(self, mode: str) -> None:
+        self.host.fuse.before("set SELinux " + mode)
+        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
+        self.host.fuse.after("set SELinux " + mode)
 
 
 class FakeDisks(Disks):
@@ -109,16 +200,3 @@ def superblock(size: int, label: str) -> bytes:
     block[120:136] = label.encode().ljust(16, b"\0")
     block[0x150:0x154] = (blocks >> 32).to_bytes(4, "little")
     return bytes(block)
-
-
-class FakeSELinux(SELinux):
-    """A kernel whose mode is a file."""
-
-    def __init__(self, host: "FakeHost") -> None:
-        super().__init__(host.path, host.run)
-        self.host = host
-
-    def set(self, mode: str) -> None:
-        self.host.fuse.before("set SELinux " + mode)
-        self.host.path(ENFORCE).write_text("1" if mode == "enforcing" else "0")
-        self.host.fuse.after("set SELinux " + mode)

@@ -5,14 +5,14 @@ from typing import Any, List
 
 import pytest
 from firstboot_machine import SITE, FakeHost, machine, picture, with_keys, work
-from firstboot_store import MARIADB_UNIT, SERIAL
+from firstboot_store import MARIADB_UNIT, STORED_KEYS
 
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.programs import Completed
 from mailimg_firstboot.steps import databases, services
 
-STORED = with_keys(SITE, volume={"serial": SERIAL})
+STORED = with_keys(SITE, **STORED_KEYS)
 ELSEWHERE = with_keys(STORED, database={"host": "db.example.org", "user": "sogo", "password": "literal:x"})
 
 

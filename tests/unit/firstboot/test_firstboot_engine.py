@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import pytest
 from firstboot_fuse import Killed
 from firstboot_machine import INSTANCE, PASSWORD, SITE, FakeClock, FakeHost, machine, seed, with_keys
-from firstboot_store import SERIAL
+from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot import engine, preparing, sources
 from mailimg_firstboot.engine import STEPS
@@ -46,7 +46,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures",
         "certificate", "steps"}
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
-        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"),
+        ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("storage", "clean"),
         ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
         ("departure", "clean"),
         ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
@@ -199,7 +199,7 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
 
 def sites(store: bool) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """What a site says first, and later."""
-    first = with_keys(SITE, volume={"serial": SERIAL}) if store else SITE
+    first = with_keys(SITE, **STORED_KEYS) if store else SITE
     return first, with_keys(first, domains=["example.net"], tuning={"smtp-in": {"amavis_workers": 2}})
 
 

@@ -9,6 +9,7 @@ import pytest
 from firstboot_fuse import Killed
 from firstboot_machine import PASSWORD, SITE, FakeClock, FakeHost, machine, picture, seed, with_keys, work
 from firstboot_pools import POOLED
+from firstboot_store import PLACE, STORED_KEYS
 
 from mailimg_firstboot import certificates, engine, leaving, mta, postfix, sockets, wayout
 from mailimg_firstboot.errors import LeavingError, StepError
@@ -17,6 +18,7 @@ from mailimg_firstboot.postfix import Message
 from mailimg_firstboot.preparing import Options
 from mailimg_firstboot.report import Report, read_status
 from mailimg_firstboot.stepping import Step
+from mailimg_firstboot.steps import storage
 
 SIBLINGS = {"host": "mx.cloud.example.org", "port": 25}
 DOCUMENT = with_keys(SITE, leave={"siblings": SIBLINGS}, **POOLED)
@@ -101,6 +103,20 @@ def test_killed_anywhere_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             shutil.rmtree(str(host.root))
 
 
+def test_the_mailboxes_storage_is_let_go(tmp_path: Path) -> None:
+    host = machine(tmp_path, True)
+    goal = work(host, with_keys(SITE, **STORED_KEYS))
+    storage.apply(host, goal)
+    step = next(one for one in STEPS if one.name == "storage")
+    assert step.check(host, goal) == PLACE + " is mounted, or would be again"
+    step.apply(host, goal)
+    assert step.check(host, goal) is None
+    assert host.nfs.mounted(PLACE) is None
+    before = picture(host)
+    step.apply(host, goal)
+    assert picture(host) == before
+
+
 # What makes a machine differ from the goal of a step, where a serving one with mail in its queue does not.
 WATCHED = ("sessions",)
 
@@ -122,8 +138,8 @@ def test_law(step: Step, tmp_path: Path) -> None:
         table.parent.mkdir(parents=True, exist_ok=True)
         table.write_text(SESSION)
     before = picture(host)
-    if step.name == "account":
-        assert step.check(host, goal) is None, "a site without a domain has none"
+    if step.name in ("account", "storage"):
+        assert step.check(host, goal) is None, "a site without a domain has none, nor a role without a mount"
         return
     assert step.check(host, goal), "a serving node differs"
     assert picture(host) == before, "check changes nothing"

@@ -8,7 +8,7 @@ from firstboot_certificates import made
 from firstboot_domain import JOIN
 from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_keys, work
 from firstboot_pools import POOLED
-from firstboot_store import SERIAL
+from firstboot_store import STORED_KEYS
 
 from mailimg_firstboot import graph
 from mailimg_firstboot.engine import STEPS
@@ -35,7 +35,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
     host = machine(tmp_path, store)
-    document = with_keys(SITE, volume={"serial": SERIAL}, leave={"at_shutdown": True}, **POOLED) if store else SITE
+    document = with_keys(SITE, leave={"at_shutdown": True}, **STORED_KEYS, **POOLED) if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
@@ -70,7 +70,7 @@ def test_order_is_meaning() -> None:
     assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
-@pytest.mark.parametrize("name", ["volume", "join", "databases"])
+@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)

@@ -5,7 +5,7 @@ from typing import Dict
 
 import pytest
 from firstboot_machine import SITE, FakeHost, machine, with_keys, work
-from firstboot_store import DISK, DISK_SIZE, SERIAL, superblock
+from firstboot_store import DISK, DISK_SIZE, SERIAL, STORED_KEYS, superblock
 
 from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.steps import volume
@@ -13,7 +13,7 @@ from mailimg_firstboot.work import Work
 
 MIB = 1 << 20
 ZEROS = bytes(MIB)
-STORED = with_keys(SITE, volume={"serial": SERIAL})
+STORED = with_keys(SITE, **STORED_KEYS)
 
 
 def at(offset: int, what: bytes = b"x") -> bytes:
@@ -114,7 +114,6 @@ def test_a_volume_that_is_attached_late_is_waited_for(host: FakeHost, goal: Work
 
 
 def test_something_else_in_its_place_is_not_covered(host: FakeHost, goal: Work) -> None:
-    host.path("/proc/self").mkdir(parents=True)
     host.path("/proc/self/mounts").write_text("/dev/vdz /NFSVOL xfs rw 0 0\n")
     assert volume.check(host, goal) == "/dev/vdz is mounted at /NFSVOL, not /dev/vdb"
     with pytest.raises(StepError, match="/dev/vdz is mounted there"):

@@ -26,6 +26,7 @@ TUNING: Mapping[str, Any] = {"sessions": 50}
 BINDS: Mapping[str, int] = {"/MAILBOXES": 5000}
 
 ANNA, BELA, CARLA = USERS
+FOLDERS = 4096
 LIMIT = 27_262_976  # bytes that smtp-in may hand over
 
 
@@ -97,6 +98,10 @@ def hashed(bench: Bench) -> str:
     parts = path.split("/")
     if len(parts) != 4 or owner != "5000:5000":
         raise CheckFailed(told)
+    # The agent made all of them: Dovecot's must be one of these, and not one more.
+    folders = bench.node.ask(["find", "/MAILBOXES", "-maxdepth", "1", "-name", "[0-9a-f]*"]).split()
+    if len(folders) != FOLDERS or "/".join(parts[:3]) not in folders:
+        raise CheckFailed(f"{len(folders)} folders, and {path}")
     return told.strip()
 
 
