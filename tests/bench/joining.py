@@ -2,8 +2,9 @@
 
     joining.py [--store STORE] [ROLE ...]
 
-Builds what is missing, starts Keystone, Barbican and Octavia, and boots each role in a container by `mailimg verify
---cloud`, without the scenarios of its daemons.
+Builds what is missing, starts Keystone, Barbican and Octavia, and boots each role in a container, as `mailimg verify`
+and `mailimg verify --cloud` do, mostly without the scenarios of its daemons. A domain and an HTTPS server with its
+certificate are there always; with the cloud every secret is fetched from Barbican first, and the pools are joined.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "firstboot"))
 
 import cloud
 from cloud.verification import described
@@ -28,22 +30,26 @@ from mailimg.verify import Cloud, RoleView, VerifyResult, verify_tree
 from mailimg.verify.report import WORDS, check_line
 
 ROLES, DISTRO = ("smtp-out", "pop-imap-lda"), "debian-12"
+CLOUD = " + cloud"
 
-# Promised seconds, by the names of the figures.
-LIMITS = {"agent_says": 0.4, "ready": 20.0, "agent_cpu": 3.0, "unchanged": 2.0}
+# Promised seconds, by the names of the figures; those of the agent's start are its own work, without a Barbican's.
+LIMITS = {"agent_says": 0.4, "agent_plans": 0.4, "ready": 20.0, "agent_cpu": 3.0, "unchanged": 2.0}
+WITH_CLOUD = {name: limit for name, limit in LIMITS.items() if name != "agent_plans"}
 
 
-def joined(rig: cloud.Rig, image: Path, store: Path) -> VerifyResult:
-    """One node, from boot to leave."""
+def joined(rig: cloud.Rig | None, image: Path, store: Path) -> VerifyResult:
+    """One node, from boot to leave; without a rig it has no cloud."""
     document: dict[str, Any] = dict(manifest.read(image))
     whole = role_view(document)
     # Dovecot's mailboxes have to be mounted: that is a scenario's.
     view = RoleView(whole.name, whole.listeners, tuple(one for one in whole.scenarios if one == "access"), whole.login)
-    project = rig.project()
-    ports = {one["name"]: one["port"] for one in document["contract"]["ports"]}
-    pools = project.load_balancer(f"bench-{view.name}", ports).pools
-    return verify_tree(stored_tree(document, store), view, report=lambda _: None, peers=store / "peers",
-                       cloud=Cloud.from_dict(described(rig, project, pools), "rig"))
+    around = None
+    if rig is not None:
+        project = rig.project()
+        ports = {one["name"]: one["port"] for one in document["contract"]["ports"]}
+        pools = project.load_balancer(f"bench-{view.name}", ports).pools
+        around = Cloud.from_dict(described(rig, project, pools), "rig")
+    return verify_tree(stored_tree(document, store), view, report=lambda _: None, peers=store / "peers", cloud=around)
 
 
 def main() -> int:
@@ -52,14 +58,15 @@ def main() -> int:
     parser.add_argument("--store", type=Path, default=DEFAULT_ROOT)
     parser.add_argument("roles", nargs="*", default=ROLES)
     chosen = parser.parse_args()
-    table = Table("seconds", *chosen.roles, "promised", title="joining and leaving", title_justify="left")
     found: dict[str, VerifyResult] = {}
     with tempfile.TemporaryDirectory(prefix="mailimg-bench-") as output, cloud.openstack(chosen.store / "cache") as rig:
         for role in chosen.roles:
             process.run([Path(sys.executable).parent / "mailimg", "build", "--role", role, "--distro", DISTRO,
                          "--output", output, "--store", chosen.store], what=f"build {role}")
-            found[role] = joined(rig, Path(output) / f"{role}-{DISTRO}.qcow2", chosen.store)
-    console = Console()
+            for name, around in ((role, None), (f"{role}{CLOUD}", rig)):
+                found[name] = joined(around, Path(output) / f"{role}-{DISTRO}.qcow2", chosen.store)
+    console = Console(width=140)
+    table = Table("seconds", *found, "promised", title="joining and leaving", title_justify="left")
     for name, words in WORDS.items():
         limit = LIMITS.get(name)
         cells = [f"{one.figures[name]:.2f}" if name in one.figures else "-" for one in found.values()]
@@ -67,7 +74,7 @@ def main() -> int:
     console.print(table)
     failed = [check_line(check) for one in found.values() for check in one.checks if not check.ok]
     failed += [f"{role}: {WORDS[name]}: {one.figures.get(name)} s, promised {limit:g} s"
-               for role, one in found.items() for name, limit in LIMITS.items()
+               for role, one in found.items() for name, limit in (WITH_CLOUD if CLOUD in role else LIMITS).items()
                if not one.figures.get(name, limit) < limit]
     for line in failed:
         console.print(line, markup=False)
