@@ -49,9 +49,15 @@ class Run:
         parts: in an order in which they could run one after the other; see `problems`.
         work: does the part of a name, in a thread of its own.
         cut: is called once, when a part failed or the caller was interrupted: makes running parts end soon.
+
+    Raises:
+        ValueError: `problems` finds something; such a graph would wait for ever.
     """
 
     def __init__(self, parts: Sequence[Part], work: Callable[[str], None], cut: Callable[[], None]) -> None:
+        found = problems(parts)
+        if found:
+            raise ValueError("; ".join(found))
         self._parts = list(parts)
         self._work = work
         self._cut = cut

@@ -42,6 +42,12 @@ def parts(steps: Sequence[Step]) -> List[Part]:
     return [(step.name, step.after) for step in steps]
 
 
+def only(steps: Sequence[Step], *names: str) -> Tuple[Step, ...]:
+    """Some steps of a plan, without what they need of the others."""
+    return tuple(step._replace(after=tuple(one for one in step.after if one in names))
+                 for step in steps if step.name in names)
+
+
 def run_steps(steps: Sequence[Step], host: Host, clock: Clock, report: Report, work: Work) -> Optional[Failure]:
     """Carry out all steps; None, or what ended them. Nothing runs any more then."""
     by_name = {step.name: step for step in steps}

@@ -18,7 +18,7 @@ from https_files import HttpsFiles
 from mailimg import manifest
 from mailimg.commands.verify import stored_tree
 from mailimg.verify.authority import Authority, Certificate
-from mailimg_firstboot import engine, preparing, renewal
+from mailimg_firstboot import engine, preparing, renewal, stepping
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_status
@@ -51,7 +51,7 @@ ROLE = {
          "mode": "0644", "service": "nginx"},
         {"template": "tls-key.pem.j2", "path": "/etc/nginx/key.pem", "owner": "root", "group": "root", "mode": "0600",
          "service": "nginx", "secret": True}]}
-STEPS = tuple(step for step in engine.STEPS if step.name in ("certificate", "render", "services"))
+STEPS = stepping.only(engine.STEPS, "certificate", "render", "services")
 TEMPLATES = Path(__file__).parents[2] / "roles" / "sogo" / "templates"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mailimg.verify.authority import Certificate
-from mailimg_firstboot import engine, preparing
+from mailimg_firstboot import engine, preparing, stepping
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_events
 from mailimg_firstboot.waiting import Clock
@@ -21,7 +21,7 @@ ROLE = {
          "mode": "0644"},
         {"template": "key.pem.j2", "path": "/etc/x/key.pem", "owner": "root", "group": "root", "mode": "0600",
          "secret": True}]}
-STEPS = tuple(step for step in engine.STEPS if step.name in ("certificate", "render"))
+STEPS = stepping.only(engine.STEPS, "certificate", "render")
 
 
 class Node(Host):

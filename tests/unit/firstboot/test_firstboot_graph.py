@@ -138,6 +138,12 @@ def test_problems(parts: List[Part], words: List[str]) -> None:
     assert graph.problems(parts) == words
 
 
+def test_a_graph_with_problems_is_refused() -> None:
+    """It would wait for ever for what is not in it."""
+    with pytest.raises(ValueError, match="a needs b, which does not stand before it"):
+        Run([("a", ("b",))], lambda _: None, lambda: None)
+
+
 def test_ancestors() -> None:
     assert graph.ancestors(PARTS, "d") == {"a", "b", "c"}
     assert graph.ancestors(PARTS, "a") == set()
