@@ -36,6 +36,10 @@ unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderin
 bench: setup ## Measure mailimg against a plain disk-image-create (10 to 20 minutes, 10 GiB in /var/tmp).
 	@$(SUDO) $(VENV)/bin/python tests/bench/bench.py $(BENCH)
 
+.PHONY: bench-join
+bench-join: setup ## Measure how long a node takes to join its site and to leave it (a minute, with images that are built).
+	@$(SUDO) $(VENV)/bin/python tests/bench/joining.py --store $(MAILIMG_STORE)
+
 .PHONY: verify-centos7
 verify-centos7: setup ## Build and boot every role from the real CentOS archives: make verify-centos7 CENTOS7="--mirror URL ..."
 	@$(SUDO) $(VENV)/bin/python tests/centos7/verify_centos7.py --output $(OUTPUT) --store $(MAILIMG_STORE) $(CENTOS7)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI, DOMAIN
+from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI, DOMAIN_FILES
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,7 @@ TEST_TOOLS = (
     Tool("shellcheck", "shellcheck", "test"),
     # `verify --firmware uefi` is an option; the tests take it.
     Tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "test"),
-    # A domain controller, and what a node of it has: the tests boot this host's own root directory as one.
-    *(Tool(program, package, "test") for program, package in DOMAIN.items()),
-    Tool("/usr/lib/x86_64-linux-gnu/samba/ldb", "samba-dsdb-modules", "test"),
-    Tool("/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so", "samba-vfs-modules", "test"),
-    Tool("/usr/share/samba/setup/ad-schema", "samba-ad-provision", "test"),
+    # What a node of a domain has: the tests boot this host's own root directory as one.
     Tool("adcli", "adcli", "test"),
     Tool("kinit", "krb5-user", "test"),
     Tool("ldapsearch", "ldap-utils", "test"),
@@ -73,7 +69,8 @@ def all_tools() -> tuple[Tool, ...]:
     """Every program that some command or the tests run."""
     disk = [Tool(program, package, "build") for table in (DISK, DISK_UEFI) for program, package in table.items()]
     verify = {
-        program: Tool(program, package, "verify") for table in BACKENDS.values() for program, package in table.items()
+        program: Tool(program, package, "verify")
+        for table in (*BACKENDS.values(), DOMAIN_FILES) for program, package in table.items()
     }
     return (*BUILD_TOOLS, *disk, *verify.values(), *TEST_TOOLS)
 

@@ -228,6 +228,10 @@ class Host:
         """Seconds since this machine started; a container starts with its first process, whatever the kernel's age."""
         return clocks.uptime(self.read, self.path("/run/systemd/container").exists())
 
+    def spent(self) -> float:
+        """Processor time in seconds that this process and the programs it has run have taken."""
+        return sum(os.times()[:4])
+
     def console(self, line: str) -> None:
         """A line for whoever looks at the console; one that is missing, full or broken never stops a boot."""
         with contextlib.suppress(OSError):

@@ -134,6 +134,7 @@ class Report:
 
     def ready(self, message: str) -> None:
         """The end of a good run."""
+        self.event("cost", cpu=round(self._host.spent(), 3))
         self.state("ready", message)
         self.say("ready {}".format(message))
 

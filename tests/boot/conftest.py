@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cloud
 import pytest
 
 from mailimg import manifest
@@ -49,3 +50,10 @@ def document(image: Path) -> Mapping[str, Any]:
 def tree(document: dict[str, Any]) -> Path:
     """The root tree that the image was made from."""
     return stored_tree(document, STORE)
+
+
+@pytest.fixture(scope="session")
+def rig(store: Path) -> Iterator[cloud.Rig]:
+    """Keystone, Barbican and Octavia on loopback; their code is kept beside the layers."""
+    with cloud.openstack(store / "cache") as made:
+        yield made

@@ -17,7 +17,8 @@ from mailimg.identity import digest_file
 from mailimg.progress import Display
 from mailimg.store import Store
 from mailimg.verify import RoleView, VerifyResult, verify_image, verify_tree
-from mailimg.verify.report import phase_line, result_table
+from mailimg.verify import cloud as clouds
+from mailimg.verify.report import figure_lines, phase_line, result_table
 
 
 @click.command()
@@ -42,10 +43,22 @@ from mailimg.verify.report import phase_line, result_table
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds the agent may take."
 )
+@click.option(
+    "--cloud",
+    "cloud_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A cloud whose load balancer the node joins and whose key manager holds its secrets (docs/operating.md).",
+)
 @options.store
 @options.as_json
-def verify(image: Path, by: str, firmware: str, accel: str, timeout: float, store: Path, as_json: bool) -> None:
-    """Boot IMAGE next to a real directory, name server and receiving mail server, and use it as its peers do.
+def verify(
+    image: Path, by: str, firmware: str, accel: str, timeout: float, cloud_file: Path | None, store: Path, as_json: bool
+) -> None:
+    """Boot IMAGE next to real servers of a site, let it join them, use it as its peers do, and let it leave.
+
+    The site: an Active Directory domain, a directory, a name server, an HTTPS server with the node's certificate, mail
+    servers; with --cloud a load balancer and a key manager.
 
     Works on a throw-away overlay in namespaces of its own: the image is not changed, nothing is left behind. The result
     is written into the image's manifest. Exit status 1 when anything was not proved.
@@ -62,6 +75,7 @@ def verify(image: Path, by: str, firmware: str, accel: str, timeout: float, stor
         problem = f"{image}: the systemd of {document['distro']} does not run in a container on current hosts"
         raise InputError([problem], "Boot the image itself: --by qemu.")
     view = role_view(document)
+    cloud = None if cloud_file is None else clouds.read(cloud_file)
     console = Console(stderr=True)
     with Display(console) as display, display.task(f"verify {image.name}") as task:
         if by == "qemu":
@@ -73,9 +87,18 @@ def verify(image: Path, by: str, firmware: str, accel: str, timeout: float, stor
                 accel=accel,
                 timeout=timeout,
                 memory_mib=memory(document),
+                peers=store / "peers",
+                cloud=cloud,
             )
         else:
-            result = verify_tree(stored_tree(document, store), view, report=task.update, timeout=timeout)
+            result = verify_tree(
+                stored_tree(document, store),
+                view,
+                report=task.update,
+                timeout=timeout,
+                peers=store / "peers",
+                cloud=cloud,
+            )
     record(image, f"{by}-{firmware}" if by == "qemu" else by, result)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
@@ -83,6 +106,8 @@ def verify(image: Path, by: str, firmware: str, accel: str, timeout: float, stor
         stdout = Console()
         stdout.print(result_table(result))
         stdout.print(phase_line(result))
+        for line in figure_lines(result.figures):
+            stdout.print(line, highlight=False)
         for line in result.console:
             stdout.print(f"  {line}", markup=False, highlight=False)
     if not result.ok:

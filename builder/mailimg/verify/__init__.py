@@ -11,16 +11,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from mailimg import process
 from mailimg.errors import InputError, StepError
+from mailimg.verify import surroundings
+from mailimg.verify.cloud import Cloud
 from mailimg.verify.report import check_line
 from mailimg.verify.tools import BACKENDS
 from mailimg.verify.values import CheckResult, Request, RoleView, VerifyResult
 
-__all__ = ["CheckResult", "RoleView", "VerifyResult", "verify_image", "verify_tree"]
+__all__ = ["CheckResult", "Cloud", "RoleView", "VerifyResult", "verify_image", "verify_tree"]
 
 
 def verify_image(
@@ -33,6 +36,8 @@ def verify_image(
     memory_mib: int = 2048,
     timeout: float = 600.0,
     scratch: Path | None = None,
+    peers: Path | None = None,
+    cloud: Cloud | None = None,
 ) -> VerifyResult:
     """Boot a disk image under QEMU, on a throw-away overlay, and run the role's scenarios against it.
 
@@ -44,6 +49,8 @@ def verify_image(
         memory_mib: memory of the guest in MiB.
         timeout: seconds until the agent must have said ready or FAILED; an emulated CPU needs minutes.
         scratch: where the overlay goes (as large as what the guest writes); the system's temporary folder by default.
+        peers: where first states of peers are kept from one verification to the next.
+        cloud: that the node is a server of; without one it is in no pool.
 
     Raises:
         InputError: there is no such image, or a scenario does not exist.
@@ -52,11 +59,12 @@ def verify_image(
     if not image.is_file():
         raise InputError([f"{image}: there is no such image"])
     options: dict[str, Any] = {"firmware": firmware, "accel": accel, "memory_mib": memory_mib, "timeout": timeout}
-    return _verify("qemu", image, role, options, report, scratch)
+    return _verify("qemu", image, role, options, report, scratch, peers, cloud)
 
 
 def verify_tree(
-    tree: Path, role: RoleView, *, report: Callable[[str], None], timeout: float = 180.0, scratch: Path | None = None
+    tree: Path, role: RoleView, *, report: Callable[[str], None], timeout: float = 180.0, scratch: Path | None = None,
+    peers: Path | None = None, cloud: Cloud | None = None,
 ) -> VerifyResult:
     """Boot a root tree in a container (systemd-nspawn) and run the role's scenarios against it.
 
@@ -65,11 +73,11 @@ def verify_tree(
     """
     if not (tree / "usr").is_dir():
         raise InputError([f"{tree}: not a root tree"])
-    return _verify("nspawn", tree, role, {"timeout": timeout}, report, scratch)
+    return _verify("nspawn", tree, role, {"timeout": timeout}, report, scratch, peers, cloud)
 
 
 def _verify(backend: str, subject: Path, role: RoleView, options: dict[str, Any], report: Callable[[str], None],
-            parent: Path | None) -> VerifyResult:
+            parent: Path | None, peers: Path | None, cloud: Cloud | None) -> VerifyResult:
     missing = {program: package for program, package in BACKENDS[backend].items() if process.which(program) is None}
     if missing:
         raise StepError(f"verify: these programs are not installed: {', '.join(sorted(missing))}",
@@ -90,8 +98,14 @@ def _verify(backend: str, subject: Path, role: RoleView, options: dict[str, Any]
         else:
             noise.append(text)
 
-    with tempfile.TemporaryDirectory(prefix="mailimg-verify-", dir=parent) as name:
-        request = Request(role, backend, str(subject.absolute()), name, **options)
+    with tempfile.TemporaryDirectory(prefix="mailimg-verify-", dir=parent) as name, ExitStack() as running:
+        if cloud is not None:
+            options = {**options, "cloud": cloud.to_dict()}
+            for relay in surroundings.outside(Path(name), cloud.reach):
+                running.callback(relay.stop)
+                relay.start()
+        request = Request(role, backend, str(subject.absolute()), name,
+                          peers="" if peers is None else str(peers.absolute()), **options)
         file = Path(name) / "request.json"
         file.write_text(json.dumps(request.to_dict()))
         # The inner half must be this very package, also where it is not installed.

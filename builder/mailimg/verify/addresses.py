@@ -39,6 +39,7 @@ DKIM_SELECTOR = "verify"
 DKIM_NAME = f"{DKIM_SELECTOR}._domainkey.{DOMAIN}"
 WEBMAIL_NAME = f"webmail.{DOMAIN}"
 WEBMAIL_TITLE = "Post für alle"
+FILES_NAME = f"files.{CLOUD_DOMAIN}"  # where the layer's certificate is fetched
 IMAP_NAME = f"imap.{CLOUD_DOMAIN}"
 
 # The data volume of a storage server: a disk with this serial.

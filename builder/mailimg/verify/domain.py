@@ -218,6 +218,20 @@ class DomainController(Daemon):
         """End it."""
         self.stop()
 
+    def computers(self) -> dict[str, dict[str, str]]:
+        """Attributes of the computer accounts by their sAMAccountName; domain controllers are left out."""
+        told = process.run(["ldbsearch", "-H", self.folder / "private" / "sam.ldb", "(primaryGroupID=515)",
+                            "sAMAccountName", "description", "info", "whenChanged"],
+                           what="look for computer accounts", timeout=60).stdout
+        found = {}
+        for block in told.split("\n\n"):
+            # A line that begins with a blank goes on the line before.
+            rows = [line.partition(": ") for line in block.replace("\n ", "").splitlines() if not line.startswith("#")]
+            entry = {name: value for name, _, value in rows}
+            if "sAMAccountName" in entry:
+                found[entry["sAMAccountName"]] = entry
+        return found
+
     def tool(self, *words: str, stdin: str | None = None) -> str:
         """Run samba-tool on the domain's database, as an administrator at the console does."""
         argv = ["samba-tool", *words, "-H", str(self.folder / "private" / "sam.ldb"), f"--configfile={self.config}"]

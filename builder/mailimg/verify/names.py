@@ -23,12 +23,14 @@ def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
         "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
         f"listen-address={at.HOST4},{at.HOST6}",
         "local=/#/",  # nothing is forwarded: NXDOMAIN
+        f"server=/{at.AD_DOMAIN}/{at.DC4}",  # but what the domain controller answers for
         "log-queries", f"log-facility={log}",
         f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
         f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
         f"host-record={at.DELIVERY_NAME},{at.HOST4}",
         f"host-record={at.SMTP_OUT_NAME},{at.HOST4}",
         f"host-record={at.IMAP_NAME},{at.HOST4}",
+        f"host-record={at.FILES_NAME},{at.HOST4}",
         f"host-record={at.SENDER_NAME},{at.SENDER4},{at.SENDER6}",
         f"mx-host={at.DOMAIN},{at.NODE_NAME}.{at.CLOUD_DOMAIN},10",
     ]

@@ -24,7 +24,7 @@ class Node:
         self.key = key
         self.address = address
 
-    def ask(self, argv: Sequence[str], *, check: bool = True) -> str:
+    def ask(self, argv: Sequence[str], *, check: bool = True, timeout: float = COMMAND_SECONDS) -> str:
         """What a command prints on the node.
 
         Raises:
@@ -35,7 +35,7 @@ class Node:
              # The host key was made a minute ago, and nobody else is in this network namespace.
              "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
              "-o", "ConnectTimeout=20", f"{self.login}@{self.address}", shlex.join(["sudo", "-n", *argv])],
-            what=f"run `{shlex.join(argv)}` on the node", timeout=COMMAND_SECONDS, check=check,
+            what=f"run `{shlex.join(argv)}` on the node", timeout=timeout, check=check,
         )
         # ssh itself ends with 255; without this a broken connection would look like an empty answer.
         if not check and done.returncode == 255:

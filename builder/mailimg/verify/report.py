@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 from rich.text import Text
 
@@ -32,3 +34,15 @@ def result_table(result: VerifyResult) -> Table:
 def phase_line(result: VerifyResult) -> str:
     """Where the time of the boot went: `kernel 3.1 s, init 5.0 s, ready 61.2 s`."""
     return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.phases.items()) or "no phase was reached"
+
+
+WORDS = {
+    "agent_says": "the agent's start to its first word", "agent_plans": "the agent's start to its first step",
+    "ready": "network up to the last step", "agent_cpu": "processor time of the agent and its programs",
+    "unchanged": "a run that changes nothing", "leave": "leaving",
+}
+
+
+def figure_lines(figures: Mapping[str, float]) -> list[str]:
+    """What was measured, a line each."""
+    return [f"{figures[name]:7.2f} s  {words}" for name, words in WORDS.items() if name in figures]

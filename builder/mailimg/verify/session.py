@@ -11,8 +11,9 @@ from typing import Any
 
 from mailimg.errors import InputError, StepError
 from mailimg.verify import addresses as at
-from mailimg.verify import network, scenarios, seed
+from mailimg.verify import membership, network, scenarios, seed, timing
 from mailimg.verify.authority import Authority, ssh_key
+from mailimg.verify.cloud import Cloud
 from mailimg.verify.console import Console
 from mailimg.verify.directory import Directory
 from mailimg.verify.machine import GROWTH, Container, Guest, exited
@@ -21,6 +22,7 @@ from mailimg.verify.node import Node
 from mailimg.verify.platform import Platform
 from mailimg.verify.scenarios import Bench, Check, CheckFailed
 from mailimg.verify.sink import Sink
+from mailimg.verify.surroundings import Surroundings
 from mailimg.verify.values import CheckResult, Request, VerifyResult
 
 SSH_SECONDS = 90.0
@@ -41,6 +43,7 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
         tuning |= scenario.TUNING
         mounts |= getattr(scenario, "BINDS", {})
     scratch = Path(request.scratch)
+    cloud = None if request.cloud is None else Cloud.from_dict(request.cloud, "cloud")
     started = time.monotonic()
     with ExitStack() as running:
         network.lay(request.backend)
@@ -49,7 +52,8 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
         platform = Platform(authority, directory.password)
         names = Names(scratch / "names", {at.DKIM_NAME: platform.dkim_record})
         sink = Sink()
-        for peer in (names, directory, sink, platform.internet, platform.smtp_out):
+        around = Surroundings(scratch, Path(request.peers or scratch / "peers"), authority, cloud)
+        for peer in (names, directory, sink, platform.internet, platform.smtp_out, around):
             running.callback(peer.stop)
             peer.start()
         key, public = ssh_key(scratch)
@@ -58,7 +62,7 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
             if hasattr(scenario, "site_keys"):
                 keys |= scenario.site_keys(authority)
         site = seed.site_document(request.role.name, directory.password, authority.pem, tuning, keys)
-        seed.write(scratch / "seed", site, public)
+        seed.write(scratch / "seed", around.site(site), public)
         machine = make_machine(request, scratch, mounts, sum(getattr(scenario, "VOLUME_MIB", 0) for scenario in chosen))
         report(f"peers are up after {time.monotonic() - started:.1f} s; booting by {machine.description}")
         running.callback(machine.stop)
@@ -70,23 +74,27 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
             return cycle(machine, node, between, lambda: until_ready(machine, Console(machine.console, report),
                                                                      request.timeout))
 
-        bench = Bench(request.role, node, directory, sink, platform, authority.file, machine.volume, power_cycle)
+        bench = Bench(request.role, node, directory, sink, platform, around, authority.file, machine.volume,
+                      power_cycle)
         results = scenarios.run([("the agent says ready", lambda _: until_ready(machine, console, request.timeout))],
                                 bench, done)
-        checks = common_checks(machine) if results[0].ok else []
-        for scenario in chosen:
-            checks += scenario.checks() if results[0].ok else []
-        results += scenarios.run(checks, bench, done)
+        # Of a node that failed, too: its own words are the best there are. One that never came up has none.
         agent = None
-        # Also of a node that failed: its own words are the best there are. One that never came up has none.
         if console.verdict:
             try:
+                node.wait(SSH_SECONDS)
                 agent = node.status()
+                bench.figures.update(timing.of_boot(node))
             except StepError as error:
                 report(f"the agent's status could not be read: {error.message}")
+        if results[0].ok:
+            checks = common_checks(machine) + membership.joined(cloud is not None)
+            for scenario in chosen:
+                checks += scenario.checks()
+            results += scenarios.run([*checks, *membership.parting()], bench, done)
         whole = all(result.ok for result in results)
         return VerifyResult(request.role.name, machine.description, console.phases, tuple(results), agent,
-                            () if whole else tuple(console.tail()))
+                            () if whole else tuple(console.tail()), bench.figures)
 
 
 def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int], volume_mib: int) -> Guest | Container:

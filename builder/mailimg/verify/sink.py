@@ -48,17 +48,18 @@ class Door:
     login: str
     password: str
 
-    def context(self) -> ssl.SSLContext:
-        """TLS with the certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate.certificate, self.certificate.key)
-        return context
-
     def judge(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         """aiosmtpd's question whether a login is right."""
         right = isinstance(data, LoginPassword) and (data.login, data.password) == (
             self.login.encode(), self.password.encode())
         return AuthResult(success=right, handled=False)
+
+
+def context_of(certificate: Certificate) -> ssl.SSLContext:
+    """TLS of a server with this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    return context
 
 
 class Sink:
@@ -69,7 +70,7 @@ class Sink:
         self.kept: list[Envelope] = []
         self.changed = threading.Condition()
         options: dict[str, Any] = {} if door is None else {
-            "tls_context": door.context(), "auth_required": True, "authenticator": door.judge}
+            "tls_context": context_of(door.certificate), "auth_required": True, "authenticator": door.judge}
         # 64 MiB: more than any message limit of the roles, so that a limit that is seen is the node's.
         self.controller = Controller(self, hostname=address, port=port, data_size_limit=64 << 20,
                                      server_hostname=name, ready_timeout=20, **options)

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# Programs of a domain controller (`mailimg.verify.domain`).
+DOMAIN: Mapping[str, str] = {
+    "samba": "samba",
+    "samba-tool": "samba-common-bin",
+    "ldbadd": "ldb-tools",
+    "winbindd": "winbind",
+}
+# What it needs besides: modules and texts.
+DOMAIN_FILES: Mapping[str, str] = {
+    "/usr/lib/x86_64-linux-gnu/samba/ldb": "samba-dsdb-modules",
+    "/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so": "samba-vfs-modules",
+    "/usr/share/samba/setup/ad-schema": "samba-ad-provision",
+}
+
 COMMON: Mapping[str, str] = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
@@ -13,6 +27,7 @@ COMMON: Mapping[str, str] = {
     "slapd": "slapd",
     "slapadd": "slapd",
     "dnsmasq": "dnsmasq-base",
+    **DOMAIN,
 }
 
 BACKENDS: Mapping[str, Mapping[str, str]] = {
@@ -23,14 +38,6 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
         "genisoimage": "genisoimage",
     },
     "nspawn": {**COMMON, "systemd-nspawn": "systemd-container"},
-}
-
-# Programs of a domain controller (`mailimg.verify.domain`).
-DOMAIN: Mapping[str, str] = {
-    "samba": "samba",
-    "samba-tool": "samba-common-bin",
-    "ldbadd": "ldb-tools",
-    "winbindd": "winbind",
 }
 
 # Programs that `mailimg.disk` starts; the modules of GRUB are looked up when they are needed.

@@ -35,6 +35,8 @@ class Request:
         accel: `auto`, `kvm` or `tcg`; only QEMU asks.
         memory_mib: memory of the guest in MiB; only QEMU asks.
         timeout: seconds until the agent must have said ready or FAILED.
+        peers: where first states of peers are kept between verifications.
+        cloud: `mailimg.verify.cloud.Cloud` as a dictionary, if there is one.
     """
 
     role: RoleView
@@ -45,6 +47,8 @@ class Request:
     accel: str = "auto"
     memory_mib: int = 2048
     timeout: float = 600.0
+    peers: str = ""
+    cloud: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,6 +82,7 @@ class VerifyResult:
         checks: in the order in which they ran.
         agent: the agent's own status document, or None if it could not be read.
         console: last lines of the console; kept only when something failed.
+        figures: seconds that the agent took: `timing.measured`, `unchanged` (a second run), `leave`.
     """
 
     role: str
@@ -86,6 +91,7 @@ class VerifyResult:
     checks: tuple[CheckResult, ...]
     agent: Mapping[str, Any] | None = None
     console: tuple[str, ...] = field(default=())
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -102,10 +108,13 @@ class VerifyResult:
             "checks": [{**asdict(check), "seconds": round(check.seconds, 1)} for check in self.checks],
             "agent": self.agent,
             "console": list(self.console),
+            "figures": dict(self.figures),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerifyResult:
         """The inverse of `to_dict`."""
         checks = tuple(CheckResult(**check) for check in data["checks"])
-        return cls(data["role"], data["backend"], data["phases"], checks, data["agent"], tuple(data["console"]))
+        return cls(data["role"], data["backend"], data["phases"], checks, data["agent"], tuple(data["console"]),
+                   # Manifests of earlier versions have none.
+                   data.get("figures", {}))

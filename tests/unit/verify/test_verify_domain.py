@@ -44,8 +44,7 @@ def test_the_joiner_may_only_make_computers_and_the_computers_only_go() -> None:
 
 
 def test_samba_stays_on_its_own_address_and_in_its_own_folder(tmp_path: Path) -> None:
-    certificate = Certificate(tmp_path / "c.pem", tmp_path / "c.key", tmp_path / "chain.pem")
-    text = domain.config(tmp_path, certificate, tmp_path / "ca.pem")
+    text = domain.config(tmp_path, Certificate(tmp_path / "c.pem", tmp_path / "c.key", ""), tmp_path / "ca.pem")
     settings = dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
     assert settings["interfaces"] == at.DC4
     assert settings["bind interfaces only"] == "yes"

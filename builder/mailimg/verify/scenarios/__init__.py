@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,7 @@ from mailimg.verify.directory import Directory
 from mailimg.verify.node import Node
 from mailimg.verify.platform import Platform
 from mailimg.verify.sink import Sink
+from mailimg.verify.surroundings import Surroundings
 from mailimg.verify.values import CheckResult, RoleView
 
 
@@ -35,9 +36,11 @@ class Bench:
     Args:
         sink: the delivery layer.
         platform: everything else around the node.
+        site: what the node joins.
         authority: file with the certificate that those of the node and of its peers chain to.
         volume: file of the node's data volume, if a scenario asked for one (`VOLUME_MIB`) and the node has disks.
         power_cycle: shuts the node down, calls its argument, starts the node again; returns the agent's last word.
+        figures: what was measured, for the result.
         patience: seconds that mail may take through an unhurried node.
     """
 
@@ -46,9 +49,11 @@ class Bench:
     directory: Directory
     sink: Sink
     platform: Platform
+    site: Surroundings
     authority: Path
     volume: Path | None
     power_cycle: Callable[[Callable[[], None]], str]
+    figures: dict[str, float] = field(default_factory=dict)
     patience: float = 180.0
 
 
