@@ -39,7 +39,7 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         Step("handover", handover.check, handover.apply, handover.undo, patience=handing, longest=10.0),
         Step("services", running, services.undo, services.apply),
         # Whoever used it is stopped; a server that is away must not keep the node from going.
-        Step("storage", storage.left, storage.undo, storage.apply, needed=False),
+        _forced(Step("storage", storage.left, storage.undo, storage.apply)),
         Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
         Step("account", account, join.undo, join.apply, patience=PEERS, longest=5.0),
         Step("certificate", certificate.check, certificate.undo, certificate.apply),

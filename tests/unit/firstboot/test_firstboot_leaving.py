@@ -117,6 +117,19 @@ def test_the_mailboxes_storage_is_let_go(tmp_path: Path) -> None:
     assert picture(host) == before
 
 
+def test_storage_that_cannot_be_let_go_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = machine(tmp_path, True)
+    seed(host, with_keys(SITE, **STORED_KEYS))
+    engine.apply(host, FakeClock(), Report(host, FakeClock()), Options())
+    stop = host.systemd.stop
+    monkeypatch.setattr(host.systemd, "stop", lambda unit: None if unit.endswith(".mount") else stop(unit))
+    leave(host)
+    status = read_status(host) or {}
+    states = {one["name"]: one["state"] for one in status["steps"]}
+    assert (status["state"], states["storage"], states["secrets"]) == ("left", "warning", "done")
+    assert any("something uses it" in one["message"] for one in status["steps"])
+
+
 # What makes a machine differ from the goal of a step, where a serving one with mail in its queue does not.
 WATCHED = ("sessions",)
 
