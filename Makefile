@@ -33,8 +33,9 @@ unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderin
 	@$(VENV)/bin/python -m pytest tests/lint tests/unit tests/golden
 
 .PHONY: bench
-bench: setup ## Measure mailimg against a plain disk-image-create (10 to 20 minutes, 10 GiB in /var/tmp).
+bench: setup ## Measure builds against a plain disk-image-create, then joining (10 to 20 minutes, 10 GiB in /var/tmp).
 	@$(SUDO) $(VENV)/bin/python tests/bench/bench.py $(BENCH)
+	@$(SUDO) $(VENV)/bin/python tests/bench/joining.py --store $(MAILIMG_STORE)
 
 .PHONY: bench-join
 bench-join: setup ## Measure how long a node takes to join its site and to leave it (a minute, with images that are built).
