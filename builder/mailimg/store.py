@@ -4,7 +4,8 @@
     layers/<identity>/layer.json  what it is; the folder appears by one rename, whole
     work/<build>/                 of one running build; removed by the next one if its owner was killed
     locks/                        one file a layer
-    cache/                        downloaded packages, diskimage-builder's own cache
+    cache/                        downloaded packages, diskimage-builder's own cache, environments of the tests
+    peers/                        first states of the peers that verifications start
     last/<image>.json             what decided the last build of an image
     logs/                         diskimage-builder's output, one file a run
 """
@@ -177,6 +178,22 @@ class Store:
             # Another `clean` may have been faster.
             if layer.exists():
                 layer.rename(folder / identity)
+
+    def empty_caches(self) -> int:
+        """Remove what is kept only for speed beside the layers (`alone`); what is left of `cache` is its folder.
+
+        Returns:
+            bytes of the files that are gone.
+        """
+        freed = 0
+        with self.work() as folder:
+            for name in ("cache", "peers"):
+                kept = self.root / name
+                if kept.exists():
+                    freed += sum(path.lstat().st_size for path in kept.rglob("*") if not path.is_dir())
+                    kept.rename(folder / name)
+        (self.root / "cache").mkdir()
+        return freed
 
     def remember(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep what decided an image, for `mailimg why`."""

@@ -19,7 +19,7 @@ GIB = 1024**3
 @click.command()
 @click.option("--older-than", "days", type=float, default=14.0, show_default=True, help="Days since last use.")
 @click.option("--max-size", "gib", type=float, help="GiB that layers may take; those unused for longest go first.")
-@click.option("--all", "everything", is_flag=True, help="Every layer, whatever its age.")
+@click.option("--all", "everything", is_flag=True, help="Every layer, whatever its age, and all caches.")
 @options.store
 @options.as_json
 def clean(days: float, gib: float | None, everything: bool, store: Path, as_json: bool) -> None:
@@ -38,6 +38,8 @@ def clean(days: float, gib: float | None, everything: bool, store: Path, as_json
         freed = sum(layer.facts.get("bytes", 0) for layer in removed)
         for layer in removed:
             layers.drop(layer.identity)
+        if everything:
+            freed += layers.empty_caches()
         kept = len(used) - len(removed)
     if as_json:
         click.echo(json.dumps({"removed": [layer.identity for layer in removed], "freed_bytes": freed}, indent=2))
