@@ -1,8 +1,10 @@
 """Runs inside a node: the agent's own engine, with what a test must choose.
 
-    join_agent.py apply [--patience SECONDS] [--kill NUMBER]    a run; with --kill, SIGKILL to itself after that program
-    join_agent.py leave [--kill NUMBER]                         undo the step `join`
-    join_agent.py check                                         what a run would change
+    join_agent.py apply [--patience SECONDS] [--kill NUMBER] [--ahead SECONDS]
+                                           a run; with --kill, SIGKILL to itself after that program; with --ahead on a
+                                           clock that is wrong by so much until it is set after 3 s
+    join_agent.py leave [--kill NUMBER]    undo the step `join`
+    join_agent.py check                    what a run would change
 
 The last line of standard output is JSON: exit status, message, hint, seconds, programs that were run.
 """
@@ -29,7 +31,12 @@ def main():
     parser.add_argument("command", choices=["apply", "leave", "check"])
     parser.add_argument("--patience", type=float, default=300.0)
     parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--ahead", type=float, default=0.0)
     arguments = parser.parse_args()
+    if arguments.ahead:
+        # libfaketime confuses the waits of a program whose time it changes under way.
+        right, start = time.time, time.monotonic()
+        time.time = lambda: right() + (arguments.ahead if time.monotonic() - start < 3 else 0.0)
 
     programs = []
     run = Host.run
