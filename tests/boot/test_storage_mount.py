@@ -26,7 +26,7 @@ def seen(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     scratch = tmp_path_factory.mktemp("storage")
     login = manifest.read(pair[1])["contract"]["login"]
     command = [sys.executable, str(script), *map(str, pair), str(scratch), login]
-    told = process.run(process.confine(command, network=True), what="boot storage and mailboxes", timeout=1500,
+    told = process.run(process.confine(command, network=True), what="boot storage and mailboxes", timeout=2400,
                        env={"PYTHONPATH": ":".join(sys.path)})
     return dict(json.loads(told.stdout))
 
