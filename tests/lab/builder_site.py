@@ -105,22 +105,29 @@ class Site:
         return [text for text in backing if str(self.store) in text]
 
     def processes(self) -> list[str]:
-        """Programs that name the store in their arguments, or live in it; not those that run this test."""
+        """Programs that name the store in their arguments, or live in it; not those that run this test.
+
+        Nor the services of the cloud that other tests have: their environment is kept in the store.
+        """
         found = []
         own = ancestors(os.getpid())
+        services = str(self.store / "cache" / "openstack-")
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 places = [str((folder / link).readlink()) for link in ("root", "cwd", "exe")]
             except OSError:
                 continue
-            if int(folder.name) not in own and any(str(self.store) in text for text in (words, *places)):
+            if int(folder.name) in own or words.startswith(services):
+                continue
+            if any(str(self.store) in text for text in (words, *places)):
                 found.append(f"{folder.name} {words}")
         return found
 
     def assert_quiet(self) -> None:
         """Nothing of a build is left on the host."""
-        assert self.processes() == []
+        running = self.processes()
+        assert running == [], running
         assert self.mounts() == []
         assert self.loops() == []
         assert self.work() == []
