@@ -4,9 +4,9 @@ What was done is not written down anywhere: each step asks the machine, the pool
 run that was cut off is run again and finds its place, and a second one changes nothing.
 """
 
-from typing import Any, Callable, List, Optional
+from typing import List, Optional
 
-from mailimg_firstboot.errors import CutError, FirstbootError, SignalError, TolerableError, TransientError
+from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.parting import flush, handover, intake, secrets, sessions
 from mailimg_firstboot.preparing import Options, prepare, read_role
@@ -39,14 +39,14 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         Step("handover", handover.check, handover.apply, handover.undo, patience=handing, longest=10.0),
         Step("services", running, services.undo, services.apply),
         # Whoever used it is stopped; a server that is away must not keep the node from going.
-        _forced(Step("storage", storage.left, storage.undo, storage.apply)),
+        Step("storage", storage.left, storage.undo, storage.apply, needed=False),
         Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
         Step("account", account, join.undo, join.apply, patience=PEERS, longest=5.0),
         Step("certificate", certificate.check, certificate.undo, certificate.apply),
         Step("secrets", secrets.check, secrets.apply, secrets.undo),
     ]
     chained = [step._replace(after=tuple(one.name for one in made[:index][-1:])) for index, step in enumerate(made)]
-    return [_forced(step) for step in chained] if force else chained
+    return [step._replace(needed=False) for step in chained] if force else chained
 
 
 def running(host: Host, work: Work) -> Optional[str]:
@@ -91,20 +91,3 @@ def leave(
             "unexpected {}: {}".format(type(error).__name__, error),
             "This is a defect of the agent: `journalctl -u mailimg-firstboot` has the traceback."), "leave: " + doing)
         raise
-
-
-def _forced(step: Step) -> Step:
-    """The same step as one that the run goes on without."""
-    return step._replace(check=_tolerated(step.check), apply=_tolerated(step.apply), needed=False)
-
-
-def _tolerated(function: Callable[[Host, Work], Any]) -> Callable[[Host, Work], Any]:
-    def call(host: Host, work: Work) -> Any:
-        try:
-            return function(host, work)
-        except (TransientError, TolerableError, CutError, SignalError):
-            raise
-        except FirstbootError as error:
-            raise TolerableError(error.message, error.hint) from error
-
-    return call

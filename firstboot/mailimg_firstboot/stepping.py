@@ -3,7 +3,15 @@
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from mailimg_firstboot import graph
-from mailimg_firstboot.errors import CutError, FirstbootError, GaveUpError, StepError, TolerableError, TransientError
+from mailimg_firstboot.errors import (
+    CutError,
+    FirstbootError,
+    GaveUpError,
+    SignalError,
+    StepError,
+    TolerableError,
+    TransientError,
+)
 from mailimg_firstboot.graph import Failure, Part
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report
@@ -22,7 +30,7 @@ class Step(NamedTuple):
         after: names of the steps that must have ended before this one begins; they stand before it.
         patience: seconds in which a difference may settle by itself after `apply`; 0: it must be gone at once.
         longest: cap of a single wait in seconds.
-        needed: without it the node does not serve; otherwise a difference that stays becomes a warning.
+        needed: without it the run ends; otherwise a difference that stays, for whatever reason, becomes a warning.
         key: a key of the site document; its `deadline` takes the place of `patience`.
     """
 
@@ -96,13 +104,13 @@ def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -
     except CutError as error:
         tell("cut", error.message)
         raise
-    except (TolerableError, GaveUpError) as error:
-        if step.needed and not isinstance(error, TolerableError):
-            tell("failed", error.message)
-            raise StepError(error.message, error.hint or "See `journalctl -b` for what the daemons say.") from error
-        tell("warning", error.message)
     except FirstbootError as error:
+        if isinstance(error, TolerableError) or not (step.needed or isinstance(error, SignalError)):
+            tell("warning", error.message)
+            return
         tell("failed", error.message)
+        if isinstance(error, GaveUpError):
+            raise StepError(error.message, error.hint or "See `journalctl -b` for what the daemons say.") from error
         raise
     else:
         tell("done" if attempts else "clean", attempts[0] if attempts else "")
