@@ -4,6 +4,7 @@ Nothing here waits or tries again. A 409 is a TransientError like no answer: the
 it acts, and then finds either a member that it can adopt (a duplicate) or a pool that may be changed again.
 """
 
+import abc
 import ipaddress
 import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -59,7 +60,7 @@ class Goal(NamedTuple):
         return "pool {} ({})".format(self.pool, self.service)
 
 
-class Dialect:
+class Dialect(abc.ABC):
     """One of the load balancer APIs.
 
     Attributes:
@@ -76,25 +77,25 @@ class Dialect:
     tuned: Tuple[str, ...] = ("name", "weight", "monitor_port")
     rules: Tuple[Dict[str, str], ...] = ()
 
+    @abc.abstractmethod
     def pools(self, name: str, what: str) -> List[str]:
         """Ids of the pools with a name."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def members(self, pool: str, what: str) -> List[Member]:
         """Every member of a pool by its id."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def add(self, pool: str, goal: Goal, what: str) -> None:
         """Add a member."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def change(self, pool: str, member: str, fields: Dict[str, Any], what: str) -> None:
         """Change fields of a member: name, weight, up, monitor_port."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def remove(self, pool: str, member: str, what: str) -> None:
         """Remove a member."""
-        raise NotImplementedError
 
 
 class Action(NamedTuple):
