@@ -192,7 +192,7 @@ class Store:
                 if kept.exists():
                     freed += sum(path.lstat().st_size for path in kept.rglob("*") if not path.is_dir())
                     kept.rename(folder / name)
-        (self.root / "cache").mkdir()
+        (self.root / "cache").mkdir(exist_ok=True)
         return freed
 
     def remember(self, name: str, record: Mapping[str, Any]) -> None:
