@@ -106,13 +106,27 @@ def test_user_data_that_holds_a_document(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "wanted"), [
     (("--role", "smtp"), "unknown role 'smtp'"),
     (("--role", "smtp-in", "--distro", "debian"), "distribution 'debian' has no element"),
-    ((), "Missing option '--role'"),
 ])
 def test_wrong_words(file: Path, words: tuple[str, ...], wanted: str) -> None:
     for command in (("validate", file), ("example",)):
         told = mailimg(*command, *words)
         assert told.returncode == 2
         assert wanted in told.stderr
+
+
+def test_the_document_says_its_role(file: Path) -> None:
+    """A guard in the document (`role`) is enough; without it the command line must say it."""
+    told = mailimg("validate", file, "--distro", "debian-12")
+    assert (told.returncode, told.stdout) == (0, f"{file}: right for smtp-in on debian-12\n")
+    file.write_text(file.read_text().replace("\nrole: smtp-in\n", "\n"))
+    told = mailimg("validate", file)
+    assert told.returncode == 2
+    assert f"error: {file}: names no role" in told.stderr
+    assert "--role ROLE" in told.stderr
+    assert validate(file).returncode == 0
+    told = mailimg("example")
+    assert told.returncode == 2
+    assert "Missing option '--role'" in told.stderr
 
 
 def test_an_agent_that_does_not_run_is_no_verdict(file: Path, tmp_path: Path) -> None:

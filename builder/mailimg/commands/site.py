@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from mailimg.commands import options
 from mailimg.errors import InputError, Problems, StepError
@@ -26,22 +27,25 @@ def site() -> None:
 
     \b
       mailimg site example --role smtp-in --output site.yaml     a commented document to start from
-      mailimg site validate site.yaml --role smtp-in             the check that an instance makes at boot
+      mailimg site validate site.yaml                            the check that an instance makes at boot
       mailimg site reference                                     every key
     """
 
 
-def one_role(command: Callable[..., None]) -> Callable[..., None]:
+def one_role(role_help: str, *, required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options that name one role on one distribution."""
-    decorated = command
-    for option in (options.elements_path, options.roles_path, options.distro,
-                   click.option("--role", "name", required=True, metavar="ROLE", help="Role of the instances.")):
-        decorated = option(decorated)
-    return decorated
+    role = click.option("--role", "name", required=required, metavar="ROLE", help=role_help)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in (options.elements_path, options.roles_path, options.distro, role):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 @site.command("example")
-@one_role
+@one_role("Role of the instances.", required=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; it must not exist yet.")
 def write_example(name: str, distro: str, own_roles: tuple[Path, ...], own_elements: tuple[Path, ...],
                   output: Path | None) -> None:
@@ -63,16 +67,16 @@ def write_example(name: str, distro: str, own_roles: tuple[Path, ...], own_eleme
 
 @site.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True))
-@one_role
+@one_role("Role of the instances; left out: the one that FILE names.", required=False)
 @options.as_json
-def validate(file: Path, name: str, distro: str, own_roles: tuple[Path, ...], own_elements: tuple[Path, ...],
+def validate(file: Path, name: str | None, distro: str, own_roles: tuple[Path, ...], own_elements: tuple[Path, ...],
              as_json: bool) -> None:
     """Check FILE, a site document or user data that holds one, as an instance does at boot.
 
     Neither root, network nor the files of its secrets are needed. Exit status 2 when anything is wrong with it.
     """
     resources = installed(own_roles, own_elements)
-    role, chosen = loaded(resources, name, distro)
+    role, chosen = loaded(resources, name or role_of(file), distro)
     found = check.check(resources, role, chosen, file, package_version("mailimg"))
     if as_json:
         click.echo(json.dumps({"ok": not found.problems, "problems": list(found.problems),
@@ -94,6 +98,22 @@ def show_reference(own_roles: tuple[Path, ...]) -> None:
     resources = installed(own_roles)
     click.echo(reference.text(keys.load(resources), [load_role(resources, name) for name in role_names(resources)]),
                nl=False)
+
+
+def role_of(file: Path) -> str:
+    """The role that a site document names.
+
+    Raises:
+        InputError: it names none, or is no document that stands alone.
+    """
+    try:
+        document = yaml.safe_load(file.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        document = None
+    role = document.get("role") if isinstance(document, dict) else None
+    if not isinstance(role, str):
+        raise InputError([f"{file}: names no role"], "Say for which role it is: --role ROLE.")
+    return role
 
 
 def loaded(resources: Resources, role: str, distro: str) -> tuple[Role, Distro]:

@@ -34,7 +34,7 @@ HEAD = """\
 # (cloud-init's write_files puts it there, closed to others), literal: is followed by the secret itself, which
 # every process of the instance can then read in the metadata.
 #
-# Check it before an instance does: mailimg site validate FILE --role {role} --distro {distro}
+# Check it before an instance does: mailimg site validate FILE --distro {distro}
 # Every key and its meaning: mailimg site reference
 """
 

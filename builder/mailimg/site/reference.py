@@ -20,7 +20,7 @@ roles may stand beside them. An unknown key is an error.
 
 ```console
 $ mailimg site example --role smtp-in --output site.yaml     # a commented document to start from
-$ mailimg site validate site.yaml --role smtp-in             # the check that an instance makes at boot
+$ mailimg site validate site.yaml                            # the check that an instance makes at boot
 ```
 
 This page is printed by `mailimg site reference` from the agent's schema and the roles. In the tables **bold** keys
