@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mailimg.verify.authority import Certificate
+from mailimg.peers.authority import Certificate
 from mailimg_firstboot import engine, preparing, stepping
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_events

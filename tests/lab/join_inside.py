@@ -19,9 +19,10 @@ import join_scenarios
 from join_node import SECRET, Node
 
 from mailimg import process
-from mailimg.verify import addresses as at
-from mailimg.verify import domain, network
-from mailimg.verify.authority import Authority
+from mailimg.machines import network
+from mailimg.peers import addresses as at
+from mailimg.peers import domain
+from mailimg.peers.authority import Authority
 
 # How often all processes are looked at while one must not show a secret.
 GLANCE = 0.001

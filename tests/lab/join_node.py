@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mailimg import process
+from mailimg.machines import network
+from mailimg.peers import addresses as at
 from mailimg.resources import installed
-from mailimg.verify import addresses as at
-from mailimg.verify import network
 
 BOOT_SECONDS = 30.0
 TARGET = "[Unit]\nRequires=basic.target dbus.socket\nAfter=basic.target dbus.socket\nAllowIsolate=yes\n"
@@ -114,9 +115,11 @@ class Node:
         """The container's first process, once it is systemd."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for child in children.read_text().split() if children.exists() else []:
-            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                return int(child)
+        # Between two looks any of them may end.
+        with suppress(OSError):
+            for child in children.read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    return int(child)
         return 0
 
     def run(self, argv: list[str], *, check: bool = True, timeout: float = 120.0) -> Any:

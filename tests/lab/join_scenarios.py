@@ -6,8 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify.domain import OU_PEOPLE, OU_PRESET, OU_SERVERS, PLAIN
+from mailimg.peers import addresses as at
+from mailimg.peers.domain import OU_PEOPLE, OU_PRESET, OU_SERVERS, PLAIN
 from mailimg_firstboot.membership import computer
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mailimg import process
-from mailimg.verify import addresses as at
-from mailimg.verify import letters, network
-from mailimg.verify.authority import Authority
-from mailimg.verify.directory import Directory
-from mailimg.verify.names import Names
-from mailimg.verify.sink import Sink
+from mailimg.clients import letters
+from mailimg.machines import network
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
+from mailimg.peers.directory import Directory
+from mailimg.peers.names import Names
+from mailimg.peers.sink import Sink
 
 
 def search(password: str, ca: Path, query: str, *options: str, url: str = f"ldap://{at.DIRECTORY_NAME}") -> list[Any]:

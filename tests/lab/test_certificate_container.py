@@ -8,7 +8,7 @@ import pytest
 from certificate_node import NAME, Node
 from cloud import Rig
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 from mailimg_firstboot.cloud import barbican
 from mailimg_firstboot.errors import FirstbootError, GaveUpError
 

@@ -9,7 +9,7 @@ import oldest_python
 import pytest
 from https_files import HttpsFiles
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 
 pytestmark = pytest.mark.lab
 

@@ -14,7 +14,7 @@ import pytest
 from certificate_node import NAME, Node, both
 from https_files import HttpsFiles
 
-from mailimg.verify.authority import Authority, Certificate
+from mailimg.peers.authority import Authority, Certificate
 from mailimg_firstboot.certificates import KEPT
 from mailimg_firstboot.errors import GaveUpError, StepError
 from mailimg_firstboot.report import read_status

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mailimg import process
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 
 pytestmark = pytest.mark.lab
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailimg.verify.relay import Relay, connected
+from mailimg.peers.relay import Relay, connected
 
 pytestmark = pytest.mark.lab
 

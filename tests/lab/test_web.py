@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailimg import web
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 
 pytestmark = pytest.mark.lab
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailimg.errors import StepError
-from mailimg.verify import addresses as at
-from mailimg.verify.directory import GROUPS, USERS
-from mailimg.verify.files import PORT
+from mailimg.peers import addresses as at
+from mailimg.peers.directory import GROUPS, USERS
+from mailimg.peers.files import PORT
 from mailimg.verify.scenarios import Bench, Check, CheckFailed, until
 
 KEYTAB = "/etc/krb5.keytab"
@@ -142,11 +142,21 @@ def leaves(bench: Bench) -> str:
     open_ports = set(bench.node.listeners()) & ports
     if open_ports:
         problems.append(f"ports {sorted(open_ports)}")
+    problems += [f"{unit}, which would start a service again" for unit in triggers(bench)]
     problems += [f"a secret in {path}" for path in secrets_on_disk(bench)]
     if problems:
         raise CheckFailed("left behind: " + "; ".join(problems))
     bench.figures["leave"] = seconds
     return f"{seconds:.2f} s{slowest(status)}"
+
+
+def triggers(bench: Bench) -> list[str]:
+    """Active units that start a service of the role when something happens: a socket to which somebody connects."""
+    units = [service["unit"] for service in bench.node.role()["services"]]
+    shown = bench.node.ask(["systemctl", "show", "-p", "TriggeredBy", *units])
+    found = sorted({name for line in shown.splitlines() for name in line.partition("=")[2].split()})
+    states = bench.node.ask(["systemctl", "is-active", *found], check=False).split() if found else []
+    return [name for name, state in zip(found, states, strict=True) if state == "active"]
 
 
 def secrets_on_disk(bench: Bench) -> list[str]:
@@ -159,7 +169,7 @@ def leaves_again(bench: Bench) -> str:
     """Every step has nothing to do."""
     seconds = timed(bench, "leave")
     status = bench.node.status()
-    acted = [step["name"] for step in status["steps"] if step["state"] != "clean"]
+    acted = [f"{step['name']} ({step['message']})" for step in status["steps"] if step["state"] != "clean"]
     if status["state"] != "left" or acted:
         raise CheckFailed(f"state {status['state']}; acted: {', '.join(acted) or 'none'}")
     return f"{seconds:.2f} s"

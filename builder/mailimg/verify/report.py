@@ -40,6 +40,7 @@ WORDS = {
     "agent_says": "the agent's start to its first word", "agent_plans": "the agent's start to its first step",
     "ready": "network up to the last step", "agent_cpu": "processor time of the agent and its programs",
     "unchanged": "a run that changes nothing", "leave": "leaving",
+    "metrics": "one collection of metrics", "metrics_cpu": "processor time of one collection of metrics",
 }
 
 

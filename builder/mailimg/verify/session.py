@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from mailimg.errors import InputError, StepError
-from mailimg.verify import addresses as at
-from mailimg.verify import membership, network, scenarios, seed, timing
-from mailimg.verify.authority import Authority, ssh_key
+from mailimg.machines import network, seed
+from mailimg.machines.console import Console
+from mailimg.machines.machine import GROWTH, Container, Guest, exited
+from mailimg.machines.node import Node
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority, ssh_key
+from mailimg.peers.directory import Directory
+from mailimg.peers.names import Names
+from mailimg.peers.platform import Platform
+from mailimg.peers.sink import Sink
+from mailimg.verify import membership, metrics, scenarios, timing
 from mailimg.verify.cloud import Cloud
-from mailimg.verify.console import Console
-from mailimg.verify.directory import Directory
-from mailimg.verify.machine import GROWTH, Container, Guest, exited
-from mailimg.verify.names import Names
-from mailimg.verify.node import Node
-from mailimg.verify.platform import Platform
 from mailimg.verify.scenarios import Bench, Check, CheckFailed
-from mailimg.verify.sink import Sink
 from mailimg.verify.surroundings import Surroundings
 from mailimg.verify.values import CheckResult, Request, VerifyResult
 
@@ -38,10 +39,10 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
     """
     chosen = [scenarios.find(name) for name in request.role.scenarios]
     tuning: dict[str, Any] = {}
-    mounts: dict[str, int] = {}
+    owners: dict[str, int] = {}
     for scenario in chosen:
         tuning |= scenario.TUNING
-        mounts |= getattr(scenario, "BINDS", {})
+        owners |= getattr(scenario, "BINDS", {})
     scratch = Path(request.scratch)
     cloud = None if request.cloud is None else Cloud.from_dict(request.cloud, "cloud")
     started = time.monotonic()
@@ -63,19 +64,20 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
                 keys |= scenario.site_keys(authority)
         site = seed.site_document(request.role.name, directory.password, authority.pem, tuning, keys)
         seed.write(scratch / "seed", around.site(site), public)
+        mounts = stand_ins(scratch, owners)
         machine = make_machine(request, scratch, mounts, sum(getattr(scenario, "VOLUME_MIB", 0) for scenario in chosen))
         report(f"peers are up after {time.monotonic() - started:.1f} s; booting by {machine.description}")
         running.callback(machine.stop)
         console = Console(machine.console, report)
         machine.start()
-        node = Node(request.role.login, key)
+        node = Node(request.role.login, key, keep=True)
 
         def power_cycle(between: Callable[[], None]) -> str:
             return cycle(machine, node, between, lambda: until_ready(machine, Console(machine.console, report),
                                                                      request.timeout))
 
         bench = Bench(request.role, node, directory, sink, platform, around, authority.file, machine.volume,
-                      power_cycle)
+                      power_cycle, tree=Path(request.subject) if request.backend == "nspawn" else None, mounts=mounts)
         results = scenarios.run([("the agent says ready", lambda _: until_ready(machine, console, request.timeout))],
                                 bench, done)
         # Of a node that failed, too: its own words are the best there are. One that never came up has none.
@@ -97,7 +99,17 @@ def verify(request: Request, report: Callable[[str], None], done: Callable[[Chec
                             () if whole else tuple(console.tail()), bench.figures)
 
 
-def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int], volume_mib: int) -> Guest | Container:
+def stand_ins(scratch: Path, owners: Mapping[str, int]) -> dict[str, Path]:
+    """Folders of the host for mount points of the node, with their owners."""
+    found = {}
+    for index, (inside, owner) in enumerate(owners.items()):
+        found[inside] = scratch / f"mount-{index}"
+        found[inside].mkdir(mode=0o700)
+        os.chown(found[inside], owner, owner)
+    return found
+
+
+def make_machine(request: Request, scratch: Path, mounts: Mapping[str, Path], volume_mib: int) -> Guest | Container:
     """The node, ready to start; under QEMU with a blank volume of `volume_mib`, unless that is 0.
 
     Raises:
@@ -105,12 +117,7 @@ def make_machine(request: Request, scratch: Path, mounts: Mapping[str, int], vol
     """
     folder, subject = scratch / "node", Path(request.subject)
     if request.backend == "nspawn":
-        binds = {}
-        for index, (inside, owner) in enumerate(mounts.items()):
-            binds[inside] = scratch / f"mount-{index}"
-            binds[inside].mkdir(mode=0o700)
-            os.chown(binds[inside], owner, owner)
-        return Container(folder, subject, scratch / "seed", binds)
+        return Container(folder, subject, scratch / "seed", mounts)
     if mounts:
         raise InputError([f"verify: {', '.join(mounts)} has to be mounted, which only a container can be given"],
                          "Verify with --by nspawn.")
@@ -139,6 +146,7 @@ def cycle(machine: Guest | Container, node: Node, between: Callable[[], None], r
             raise CheckFailed(f"not off {POWEROFF_SECONDS:g} s after it was told to power off")
         time.sleep(0.5)
     machine.stop()
+    node.forget()
     between()
     machine.console.unlink()
     machine.start()
@@ -181,6 +189,7 @@ def common_checks(machine: Guest | Container) -> list[tuple[str, Check]]:
         ("the agent's status says ready", status_ready),
         ("exactly the role's ports listen", listeners),
         ("no unit failed", units),
+        ("the metrics tell what the node does", metrics.told),
     ]
     if isinstance(machine, Guest):
         checks.append(("the root filesystem grew with the disk", grown))

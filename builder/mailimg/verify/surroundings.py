@@ -7,13 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify import cloud, domain
-from mailimg.verify.authority import Authority
+from mailimg.peers import addresses as at
+from mailimg.peers import domain
+from mailimg.peers.authority import Authority
+from mailimg.peers.domain import DomainController
+from mailimg.peers.files import Files
+from mailimg.peers.relay import Relay
+from mailimg.verify import cloud
 from mailimg.verify.cloud import Cloud, Observer
-from mailimg.verify.domain import DomainController
-from mailimg.verify.files import Files
-from mailimg.verify.relay import Relay
 
 CERTIFICATE = "/layer.pem"
 # A verification has no clients that linger, and nobody who would take mail that is left.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mailimg.verify.node import Node
+from mailimg.machines.node import Node
 
 AGENT, NETWORK = "mailimg-firstboot.service", "network-online.target"
 EVENTS = "/run/mailimg/events.jsonl"

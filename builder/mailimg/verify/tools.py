@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Programs of a domain controller (`mailimg.verify.domain`).
+# Programs of a domain controller (`mailimg.peers.domain`).
 DOMAIN: Mapping[str, str] = {
     "samba": "samba",
     "samba-tool": "samba-common-bin",
@@ -39,6 +39,12 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
     },
     "nspawn": {**COMMON, "systemd-nspawn": "systemd-container"},
 }
+
+# What a lab needs beside both backends.
+LAB: Mapping[str, str] = {"haproxy": "haproxy", "nsenter": "util-linux"}
+
+# A browser that programs drive: both halves come from one source package, so they fit each other.
+BROWSER: Mapping[str, str] = {"chromium": "chromium", "chromedriver": "chromium-driver", "certutil": "libnss3-tools"}
 
 # Programs that `mailimg.disk` starts; the modules of GRUB are looked up when they are needed.
 DISK: Mapping[str, str] = {

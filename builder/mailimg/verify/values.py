@@ -82,7 +82,8 @@ class VerifyResult:
         checks: in the order in which they ran.
         agent: the agent's own status document, or None if it could not be read.
         console: last lines of the console; kept only when something failed.
-        figures: seconds that the agent took: `timing.measured`, `unchanged` (a second run), `leave`.
+        figures: seconds that the agent took: `timing.measured`, `unchanged` (a second run), `leave`, `metrics` and
+            `metrics_cpu` (one collection, and its processor time).
     """
 
     role: str

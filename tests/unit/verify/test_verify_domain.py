@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from mailimg.verify import addresses as at
-from mailimg.verify import directory, domain
-from mailimg.verify.authority import Certificate
+from mailimg.peers import addresses as at
+from mailimg.peers import directory, domain
+from mailimg.peers.authority import Certificate
 
 
 def entries() -> dict[str, list[str]]:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from mailimg.clients import letters, mailbox, managesieve
 from mailimg.errors import InputError
-from mailimg.verify import addresses as at
-from mailimg.verify import directory, letters, mailbox, managesieve, names, scenarios, seed, session
+from mailimg.machines import seed
+from mailimg.peers import addresses as at
+from mailimg.peers import directory, names
+from mailimg.verify import scenarios, session
 from mailimg.verify.scenarios.submission import verify_signature
 from mailimg.verify.values import Request, RoleView
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mailimg.errors import InputError
-from mailimg.verify import addresses as at
-from mailimg.verify import cloud, membership, names, scenarios, timing
+from mailimg.peers import addresses as at
+from mailimg.peers import names
+from mailimg.verify import cloud, membership, scenarios, timing
 from mailimg.verify.cloud import Cloud
 from mailimg.verify.report import figure_lines
 from mailimg.verify.values import Request, RoleView, VerifyResult

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from mailimg.errors import InputError, StepError
-from mailimg.verify.directory import Directory
-from mailimg.verify.node import Node
-from mailimg.verify.platform import Platform
-from mailimg.verify.sink import Sink
+from mailimg.machines.node import Node
+from mailimg.peers.directory import Directory
+from mailimg.peers.platform import Platform
+from mailimg.peers.sink import Sink
 from mailimg.verify.surroundings import Surroundings
 from mailimg.verify.values import CheckResult, RoleView
 
@@ -41,6 +41,8 @@ class Bench:
         volume: file of the node's data volume, if a scenario asked for one (`VOLUME_MIB`) and the node has disks.
         power_cycle: shuts the node down, calls its argument, starts the node again; returns the agent's last word.
         figures: what was measured, for the result.
+        tree: the root tree that the node was made from; only a container has one.
+        mounts: folders of the host that the node sees as mounted, by the path where it does.
         patience: seconds that mail may take through an unhurried node.
     """
 
@@ -55,9 +57,12 @@ class Bench:
     power_cycle: Callable[[Callable[[], None]], str]
     figures: dict[str, float] = field(default_factory=dict)
     patience: float = 180.0
+    tree: Path | None = None
+    mounts: Mapping[str, Path] = field(default_factory=dict)
 
 
 Check = Callable[[Bench], str]
+B = TypeVar("B")
 
 
 class Scenario(Protocol):
@@ -81,10 +86,12 @@ def find(name: str) -> Scenario:
     return cast(Scenario, importlib.import_module(module))
 
 
-def run(checks: Sequence[tuple[str, Check]], bench: Bench, done: Callable[[CheckResult], None]) -> list[CheckResult]:
+def run(checks: Sequence[tuple[str, Callable[[B], str]]], bench: B,
+        done: Callable[[CheckResult], None]) -> list[CheckResult]:
     """Run all checks; one that fails does not stop the next.
 
     Args:
+        bench: what each check gets.
         done: gets each result at once.
     """
     results = []

@@ -6,16 +6,17 @@ import imaplib
 import poplib
 from collections.abc import Sequence
 
-from mailimg.verify import addresses as at
-from mailimg.verify import letters, mailbox
-from mailimg.verify.managesieve import ManageSieve, SieveError
-from mailimg.verify.platform import MASTER, MASTER_PASSWORD
+from mailimg.clients import letters, mailbox
+from mailimg.clients.managesieve import ManageSieve, SieveError
+from mailimg.peers import addresses as at
+from mailimg.peers.platform import MASTER, MASTER_PASSWORD
 from mailimg.verify.scenarios import Bench, Check, CheckFailed
 from mailimg.verify.scenarios.mailbox import ANNA, BELA, BINDS, TUNING, arrived, hand_over
 from mailimg.verify.scenarios.mx import queue_empty
 
 __all__ = ["BINDS", "TUNING", "checks"]
 
+INDEXES = "/var/lib/dovecot/indexes"
 SPECIAL = ("Drafts", "Junk", "Sent", "Trash")
 SCRIPT = b"""require ["fileinto", "mailbox"];\r
 if header :contains "Subject" "quarterly" { fileinto :create "Reports"; }\r
@@ -91,7 +92,7 @@ def special_folders(bench: Bench) -> str:
 
 
 def word_found(bench: Bench) -> str:
-    """In the body; the index is there and was asked."""
+    """In the body; the index is there and was asked. It lies on the server's own disk, as every index does."""
     word = "Donaudampfschiff"
     sent = letters.letter("boats", ANNA.mail, f"the {word} leaves at noon\r\n".encode())
     hand_over(sent, ANNA.mail)
@@ -103,10 +104,12 @@ def word_found(bench: Bench) -> str:
         found = [mailbox.fetch(client, number) for number in hits]
     if len(found) != 1 or sent.message_id.encode() not in found[0] or misses:
         raise CheckFailed(f"{len(hits)} hits for a word of one message, {len(misses)} for a word of none")
-    index = bench.node.ask(["find", "/MAILBOXES", "-path", f"*/{ANNA.login}/*", "-type", "d", "(", "-name",
+    index = bench.node.ask(["find", INDEXES, "-path", f"*/{ANNA.login}/*", "-type", "d", "(", "-name",
                             "lucene-indexes", "-o", "-name", "xapian-indexes", ")"]).split()
-    if not index:
-        raise CheckFailed("it was found, but there is no index")
+    shared = bench.node.ask(["find", "/MAILBOXES", "-path", "*/Maildir/*", "(", "-name", "*-indexes", "-o", "-name",
+                             "dovecot.*index*", ")"]).split()
+    if not index or shared:
+        raise CheckFailed(f"it was found; indexes on this server {index}, and on the storage {shared}")
     return index[0]
 
 

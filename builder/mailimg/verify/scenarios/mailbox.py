@@ -6,9 +6,10 @@ import imaplib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify import letters, mailbox, smtp
-from mailimg.verify.directory import USERS
+from mailimg.clients import letters, mailbox, smtp
+from mailimg.peers import addresses as at
+from mailimg.peers.directory import USERS
+from mailimg.verify import metrics
 from mailimg.verify.scenarios import Bench, Check, CheckFailed, until
 from mailimg.verify.scenarios.mx import (
     DISGUISED,
@@ -39,11 +40,13 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("a list in a list reaches each member once", nested_list),
         ("mail marked as spam goes to Junk", spam_filed),
         ("a full mailbox delays mail", full_delays),
+        ("a mailbox is counted anew before it is called full", counted_anew),
         ("a bounce leaves through smtp-out", bounce_leaves),
         ("only the platform's servers hand over mail, for mailboxes only", closed),
         ("the largest message of smtp-in is taken", largest_taken),
         ("lost storage only delays, and the agent names it", lost_storage_delays),
         ("a directory outage only delays", outage_delays),
+        ("the metrics count sessions", sessions_counted),
         ("nothing stays in the queue", queue_empty),
     )
 
@@ -145,9 +148,22 @@ def full_delays(bench: Bench) -> str:
     # The quota is what the directory says, in bytes.
     with mailbox.imap(bench.platform.client_tls(), CARLA.login, bench.directory.password) as client:
         told = str(client.getquotaroot("INBOX")[1])
-    if f" {CARLA.quota // 1024} MESSAGE" not in told:
+    # One limit only: SOGo cannot read an answer with two.
+    if f" {CARLA.quota // 1024})" not in told:
         raise CheckFailed(f"quota: {told}")
     return str(reply)
+
+
+def counted_anew(bench: Bench) -> str:
+    """What the mailbox's file says of its size may be wrong, and by far."""
+    lines = "for file in /MAILBOXES/*/{}/Maildir/maildirsize; do echo '{} 1' >> $file; cat $file; done"
+    told = bench.node.ask(["sh", "-c", lines.format(BELA.login, 2 * BELA.quota)])
+    if f"{BELA.quota}S" not in told:
+        raise CheckFailed(f"maildirsize: {told}")
+    sent = letters.clean(BELA.mail)
+    hand_over(sent, BELA.mail)
+    arrived(bench, BELA.login, sent)
+    return f"with {2 * BELA.quota} bytes too many"
 
 
 def bounce_leaves(bench: Bench) -> str:
@@ -235,3 +251,20 @@ def outage_delays(bench: Bench) -> str:
     hand_over(sent, ANNA.mail)
     arrived(bench, ANNA.login, sent)
     return f"{replies[0]}; IMAP: {words}"
+
+
+def sessions_counted(bench: Bench) -> str:
+    """One of a user by IMAP, who is not named."""
+    with mailbox.imap(bench.platform.client_tls(), ANNA.login, bench.directory.password):
+        figures = metrics.collect(bench.node)
+        found = {"imap": figures.value("dovecot_sessions", service="imap"), "users": figures.value("dovecot_users"),
+                 "port": figures.value("client_connections", port="993")}
+        if any(value != 1 for value in found.values()) or metrics.named(bench, figures):
+            raise CheckFailed(f"one session of {ANNA.login}: {found}; it names {metrics.named(bench, figures)}")
+
+    def none() -> bool:
+        return metrics.collect(bench.node).value("dovecot_sessions", service="imap") == 0
+
+    if not until(none, 30):
+        raise CheckFailed("it has ended for half a minute, and still counts")
+    return "1, and 0 again"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify import letters, smtp
-from mailimg.verify.directory import GROUPS, USERS
+from mailimg.clients import letters, smtp, submission
+from mailimg.peers import addresses as at
+from mailimg.peers.directory import GROUPS, USERS
+from mailimg.verify import metrics
 from mailimg.verify.scenarios import Bench, Check, CheckFailed, until
 
 # Two filter processes: an emulated CPU would spend its first minutes on starting sixteen.
@@ -34,6 +36,7 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("a list is a known recipient", list_known),
         ("an unknown recipient is refused", unknown_refused),
         ("a clean message arrives unchanged", clean_arrives),
+        ("TLS is there for senders that want it", tls_offered),
         ("spam goes to quarantine", spam_quarantined),
         ("a virus goes to quarantine", virus_quarantined),
         ("no relaying from the Internet (IPv4)", no_relay_ipv4),
@@ -42,6 +45,8 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("no relaying by disguised recipients", no_relay_disguised),
         ("SPF fail is refused", spf_refused),
         ("a directory outage only delays", outage_delays),
+        ("the metrics count what is deferred", deferred_counted),
+        ("the metrics tell of a clamd that hangs", hung_told),
         ("nothing stays in the queue", queue_empty),
     )
 
@@ -90,6 +95,17 @@ def clean_arrives(bench: Bench) -> str:
     if missing:
         raise CheckFailed(f"without the headers {', '.join(missing)}: a scanner was passed by")
     return f"X-Spam-Score {got.head['x-spam-score']}, {len(got.content)} bytes"
+
+
+def tls_offered(bench: Bench) -> str:
+    """With the layer's certificate; a sender that does not want it is served as well (the other checks)."""
+    sent = letters.clean(KNOWN)
+    with submission.session(25, bench.platform.client_tls(), at.SENDER4) as client:
+        spoke = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
+        expect_taken(smtp.converse(client, SENDER, KNOWN, sent.content))
+    if bench.sink.wait(sent.message_id, bench.patience) is None:
+        raise CheckFailed(f"it did not arrive within {bench.patience:g} s; queue:\n{queue(bench)}")
+    return str(spoke)
 
 
 def spam_quarantined(bench: Bench) -> str:
@@ -172,6 +188,21 @@ def outage_delays(bench: Bench) -> str:
         raise CheckFailed(f"directory back for a minute, and still {ask(SENDER, KNOWN)}")
     expect_refused(ask(SENDER, UNKNOWN), 550)
     return str(replies[0])
+
+
+def deferred_counted(bench: Bench) -> str:
+    """The delivery layer is busy for a moment."""
+    def send() -> letters.Letter:
+        sent = letters.clean(KNOWN)
+        expect_taken(smtp.deliver(at.NODE4, at.SENDER4, SENDER, KNOWN, sent.content))
+        return sent
+
+    return metrics.deferred(bench, bench.sink, send)
+
+
+def hung_told(bench: Bench) -> str:
+    """Connections are taken by the kernel; only an answer tells."""
+    return metrics.hung(bench, "clamd", "clamd")
 
 
 def queue_empty(bench: Bench) -> str:

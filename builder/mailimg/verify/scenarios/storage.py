@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify import rpc
-from mailimg.verify.authority import Authority
+from mailimg.clients import rpc
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
 from mailimg.verify.scenarios import Bench, Check, CheckFailed
 
 TUNING: Mapping[str, Any] = {"nfsd_threads": 4}

@@ -9,9 +9,11 @@ from typing import Any
 
 import dkim
 
-from mailimg.verify import addresses as at
-from mailimg.verify import letters, smtp
-from mailimg.verify.directory import SERVICE, USERS
+from mailimg.clients import letters, smtp
+from mailimg.clients.submission import Account, session, submit
+from mailimg.peers import addresses as at
+from mailimg.peers.directory import SERVICE, USERS
+from mailimg.verify import metrics
 from mailimg.verify.scenarios import Bench, Check, CheckFailed, until
 from mailimg.verify.scenarios.mx import (
     DISGUISED,
@@ -25,12 +27,14 @@ from mailimg.verify.scenarios.mx import (
     queue,
     queue_empty,
 )
-from mailimg.verify.submission import Account, session, submit
 
 TUNING: Mapping[str, Any] = {"scanners": 2, "auth_workers": 2}
 
 ANNA, BELA = USERS[0], USERS[1]
 PORTS = (25, 587, 465)
+# What webmails write into a message of the user's place.
+HOME4 = "192.0.2.77"
+WHERE = (f"X-Originating-IP: [{HOME4}]\r\n".encode(), f"X-Forward: {HOME4}, 127.0.0.1\r\n".encode())
 
 
 def checks() -> Sequence[tuple[str, Check]]:
@@ -49,6 +53,8 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("no relaying without a login", no_relay),
         ("without scanner or signer mail waits", milters_needed),
         ("a directory outage only delays", outage_delays),
+        ("the metrics count what is deferred", deferred_counted),
+        ("the metrics tell of a signer that has stopped", stopped_told),
         ("nothing stays in the queue", queue_empty),
     )
 
@@ -112,7 +118,7 @@ def wrong_login_refused(bench: Bench) -> str:
 def signed_and_sent(bench: Bench) -> str:
     """Found by MX, body untouched, the signature verifies with the key in DNS, the user's address does not show."""
     sent = letters.clean(FOREIGN, ANNA.mail)
-    expect_taken(send(bench, ANNA.mail, FOREIGN, sent.content))
+    expect_taken(send(bench, ANNA.mail, FOREIGN, b"".join(WHERE) + sent.content))
     got = bench.platform.internet.wait(sent.message_id, bench.patience)
     if got is None:
         raise CheckFailed(f"it did not arrive within {bench.patience:g} s; queue:\n{queue(bench)}")
@@ -120,7 +126,7 @@ def signed_and_sent(bench: Bench) -> str:
         raise CheckFailed(f"the envelope changed: {got.sender} to {', '.join(got.recipients)}")
     if got.body != sent.body:
         raise CheckFailed(f"the body changed: {first_difference(sent.body, got.body)}")
-    told = [word for word in (at.SENDER4, "pc-17.home", "x-originating-ip") if word.encode() in got.content]
+    told = [word for word in (at.SENDER4, "pc-17.home", HOME4) if word.encode() in got.content]
     if told:
         raise CheckFailed(f"tells the Internet about the user: {', '.join(told)}\n{got.head.get('received')}")
     verify_signature(got.content, bench.platform.dkim_record)
@@ -250,3 +256,18 @@ def outage_delays(bench: Bench) -> str:
     if not until(lambda: send(bench, ANNA.mail, FOREIGN).taken, 60):
         raise CheckFailed(f"directory back for a minute, and still {send(bench, ANNA.mail, FOREIGN)}")
     return str(reply)
+
+
+def deferred_counted(bench: Bench) -> str:
+    """The Internet is busy for a moment."""
+    def send_out() -> letters.Letter:
+        sent = letters.clean(FOREIGN, ANNA.mail)
+        expect_taken(send(bench, ANNA.mail, FOREIGN, sent.content))
+        return sent
+
+    return metrics.deferred(bench, bench.platform.internet, send_out)
+
+
+def stopped_told(bench: Bench) -> str:
+    """Nothing is signed while OpenDKIM is away."""
+    return metrics.stopped(bench, "opendkim", "dkim")

@@ -7,11 +7,12 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mailimg.clients import web
 from mailimg.errors import StepError
-from mailimg.verify import addresses as at
-from mailimg.verify import web
-from mailimg.verify.authority import Authority
-from mailimg.verify.directory import USERS
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
+from mailimg.peers.directory import USERS
+from mailimg.verify import metrics
 from mailimg.verify.scenarios import Bench, Check, CheckFailed, until
 
 # Three workers: twenty would be started one after the other by an emulated CPU.
@@ -50,6 +51,7 @@ def checks() -> Sequence[tuple[str, Check]]:
         ("no secret of the build is in the image", no_baked_secret),
         ("no secret is in a log or in a process list", no_leaked_secret),
         ("a directory with a foreign certificate is not believed", foreign_directory),
+        ("the metrics tell of a memcached that has stopped", stopped_told),
         ("the services stop in bounded time", stops),
         ("a second start keeps the database", keeps_database),
     )
@@ -240,3 +242,8 @@ def keeps_database(bench: Bench) -> str:
 def rows(bench: Bench) -> str:
     """How many profiles of the user the database holds."""
     return bench.node.ask(["mariadb", "-BNe", COUNT.format(USER.login)]).strip()
+
+
+def stopped_told(bench: Bench) -> str:
+    """sogod keeps its sessions there."""
+    return metrics.stopped(bench, "memcached", "memcached")

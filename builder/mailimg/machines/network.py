@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mailimg import process
-from mailimg.verify import addresses as at
+from mailimg.machines.place import HERE
+from mailimg.peers import addresses as at
 
 BRIDGE = "mailimg0"
-PORT = "node0"  # the bridge's end of the node's cable: a tap for QEMU, a veth for a container
+PORT = HERE.port
 INSIDE = "eth0"  # the container's end
 
 

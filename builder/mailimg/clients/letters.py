@@ -7,7 +7,7 @@ import email.utils
 import secrets
 from dataclasses import dataclass
 
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 
 # https://www.eicar.org/download-anti-malware-testfile/ and https://spamassassin.apache.org/gtube/
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-" + "TEST-FILE!$H+H*"

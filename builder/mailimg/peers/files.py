@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Authority
-from mailimg.verify.sink import context_of
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
+from mailimg.peers.sink import context_of
 
 PORT = 8443
 
@@ -15,11 +15,17 @@ PORT = 8443
 class Files:
     """The server; `content` is what it has by path, `asked` the paths that were asked for."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, address: str = at.HOST4) -> None:
+        self.address = address
         self.content: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self._certificate = authority.issue(at.FILES_NAME, at.HOST4)
+        self._certificate = authority.issue(at.FILES_NAME, address)
         self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def serving(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
 
     def put(self, path: str, content: bytes) -> str:
         """Offer a file; returns its URL."""
@@ -44,7 +50,7 @@ class Files:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 """`asked` has it."""
 
-        self._server = ThreadingHTTPServer((at.HOST4, PORT), Handler)
+        self._server = ThreadingHTTPServer((self.address, PORT), Handler)
         self._server.socket = context_of(self._certificate).wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 

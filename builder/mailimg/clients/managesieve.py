@@ -53,6 +53,11 @@ class ManageSieve:
         self.answer()
         self.command(f'SETACTIVE "{name}"')
 
+    def withdraw(self, name: str) -> None:
+        """Have no active script, and delete this one."""
+        self.command('SETACTIVE ""')
+        self.command(f'DELETESCRIPT "{name}"')
+
     def command(self, line: str) -> list[bytes]:
         """One command in one line, and what came before its OK."""
         self.socket.sendall(line.encode() + b"\r\n")

@@ -13,17 +13,18 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Certificate
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Certificate
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message as it arrived; `content` are its bytes with CRLF line ends."""
+    """One message as it arrived, at that second of the wall clock; `content` are its bytes with CRLF line ends."""
 
     sender: str
     recipients: tuple[str, ...]
     content: bytes
+    at: float = 0.0
 
     @property
     def head(self) -> dict[str, str]:
@@ -63,11 +64,16 @@ def context_of(certificate: Certificate) -> ssl.SSLContext:
 
 
 class Sink:
-    """The server; safe to ask from the thread that started it."""
+    """The server; safe to ask from the thread that started it.
+
+    Attributes:
+        busy: nothing is taken for now; senders are told to come again.
+    """
 
     def __init__(self, address: str = at.HOST4, port: int = at.DELIVERY_PORT, name: str = at.DELIVERY_NAME,
                  door: Door | None = None) -> None:
         self.kept: list[Envelope] = []
+        self.busy = False
         self.changed = threading.Condition()
         options: dict[str, Any] = {} if door is None else {
             "tls_context": context_of(door.certificate), "auth_required": True, "authenticator": door.judge}
@@ -85,7 +91,10 @@ class Sink:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Keep a message; aiosmtpd calls it in the server's thread."""
-        kept = Envelope((envelope.mail_from or "").strip("<>"), tuple(envelope.rcpt_tos), bytes(envelope.content))
+        if self.busy:
+            return "451 4.3.2 come again"
+        kept = Envelope((envelope.mail_from or "").strip("<>"), tuple(envelope.rcpt_tos), bytes(envelope.content),
+                        time.time())
         with self.changed:
             self.kept.append(kept)
             self.changed.notify_all()

@@ -5,23 +5,39 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import poplib
+import socket
 import ssl
 import time
 from collections.abc import Iterator
 
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 
 SECONDS = 60.0
 
 
+class _Imap(imaplib.IMAP4_SSL):
+    """As the library's, from an address of our choice."""
+
+    def __init__(self, server: str, tls: ssl.SSLContext, source: str) -> None:
+        self.source = source
+        super().__init__(server, 993, ssl_context=tls, timeout=SECONDS)
+
+    def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
+        origin = (self.source, 0) if self.source else None
+        made = socket.create_connection((self.host, self.port), timeout, source_address=origin)
+        wrapped: ssl.SSLSocket = self.ssl_context.wrap_socket(made, server_hostname=self.host)
+        return wrapped
+
+
 @contextlib.contextmanager
-def imap(tls: ssl.SSLContext, login: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
-    """A session on port 993, logged in.
+def imap(tls: ssl.SSLContext, login: str, password: str, server: str = at.NODE4,
+         source: str = "") -> Iterator[imaplib.IMAP4_SSL]:
+    """A session on port 993, logged in; `source`: the address to come from.
 
     Raises:
         imaplib.IMAP4.error: the login was refused; its words are the server's.
     """
-    client = imaplib.IMAP4_SSL(at.NODE4, 993, ssl_context=tls, timeout=SECONDS)
+    client = _Imap(server, tls, source)
     try:
         client.login(login, password)
         yield client
@@ -31,13 +47,14 @@ def imap(tls: ssl.SSLContext, login: str, password: str) -> Iterator[imaplib.IMA
 
 
 @contextlib.contextmanager
-def pop3(tls: ssl.SSLContext, login: str, password: str) -> Iterator[poplib.POP3_SSL]:
+def pop3(tls: ssl.SSLContext, login: str, password: str,
+         server: str = at.NODE4) -> Iterator[poplib.POP3_SSL]:
     """A session on port 995, logged in.
 
     Raises:
         poplib.error_proto: the login was refused.
     """
-    client = poplib.POP3_SSL(at.NODE4, 995, context=tls, timeout=SECONDS)
+    client = poplib.POP3_SSL(server, 995, context=tls, timeout=SECONDS)
     try:
         client.user(login)
         client.pass_(password)

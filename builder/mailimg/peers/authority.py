@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,14 @@ class Authority:
         chain: `pem` and its parents', up to the root.
     """
 
-    def __init__(self, folder: Path, parent: Authority | None = None, name: str = "mailimg verification") -> None:
+    def __init__(self, folder: Path, parent: Authority | None = None, name: str = "mailimg verification",
+                 ends: datetime.timedelta = VALID) -> None:
         self.folder = folder
         # ECDSA P-256: OpenSSL 1.0.2 of CentOS 7 knows no Ed25519.
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         signer: Authority = parent or self
-        builder = _builder(self.name, signer.name, self.key.public_key())
+        builder = _builder(self.name, signer.name, self.key.public_key(), ends=ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0 if parent else 1), critical=True)
         builder = builder.add_extension(
             x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False,
@@ -56,7 +58,7 @@ class Authority:
 
     def issue(
         self, name: str, *addresses: str, begins: datetime.timedelta = -VALID, ends: datetime.timedelta = VALID,
-        rsa_bits: int = 0,
+        rsa_bits: int = 0, names: Sequence[str] = (),
     ) -> Certificate:
         """A server certificate for a DNS name and IP addresses; the same name again overwrites its files.
 
@@ -64,15 +66,16 @@ class Authority:
             begins: from now.
             ends: from now.
             rsa_bits: 0: ECDSA P-256.
+            names: further DNS names.
         """
         key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
         if rsa_bits:
             key = rsa.generate_private_key(65537, rsa_bits)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names: list[x509.GeneralName] = [x509.DNSName(name)]
-        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        alternatives: list[x509.GeneralName] = [x509.DNSName(one) for one in (name, *names)]
+        alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         builder = _builder(subject, self.name, key.public_key(), begins, ends)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

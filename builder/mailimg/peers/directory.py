@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Certificate
-from mailimg.verify.daemon import Daemon, until_port
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Certificate
+from mailimg.peers.daemon import Daemon, until_port
 
 SCHEMA_FOLDERS = (Path("/etc/ldap/schema"), Path("/etc/openldap/schema"))
 MODULE_FOLDERS = (Path("/usr/lib/ldap"), Path("/usr/lib64/openldap"))
@@ -75,10 +75,7 @@ def ldif(users: Sequence[User], groups: Sequence[Group], password: str) -> str:
          f"userPassword: {password}"],
         [f"dn: ou=people,{at.BASE_DN}", "objectClass: organizationalUnit", "ou: people"],
     ]
-    for user in users:
-        entries.append([f"dn: {user_dn(user.login)}", "objectClass: user", f"cn: {user.login}", f"sn: {user.login}",
-                        f"sAMAccountName: {user.login}", f"mail: {user.mail}", f"info: {user.quota}",
-                        "userAccountControl: 512", f"userPassword: {password}"])
+    entries += [[one.rstrip()] for one in people(users, password)]
     entries.append([f"dn: {user_dn(SERVICE)}", "objectClass: user", f"cn: {SERVICE}", f"sn: {SERVICE}",
                     f"sAMAccountName: {SERVICE}", "userAccountControl: 512", f"userPassword: {password}"])
     for group in groups:
@@ -86,6 +83,15 @@ def ldif(users: Sequence[User], groups: Sequence[Group], password: str) -> str:
                         f"sAMAccountName: {group.name}", f"mail: {group.mail}",
                         *[f"member: {user_dn(login)}" for login in group.members]])
     return "\n\n".join("\n".join(entry) for entry in entries) + "\n"
+
+
+def people(users: Sequence[User], password: str) -> list[str]:
+    """Entries of persons."""
+    return ["\n".join([
+        f"dn: {user_dn(user.login)}", "objectClass: user", f"cn: {user.login}", f"sn: {user.login}",
+        f"sAMAccountName: {user.login}", f"mail: {user.mail}", f"info: {user.quota}", "userAccountControl: 512",
+        f"userPassword: {password}", "",
+    ]) for user in users]
 
 
 def user_dn(login: str) -> str:
@@ -132,6 +138,13 @@ class Directory(Daemon):
         self.config.write_text(config(folder, schemas, modules, certificate, ca))
         process.run(["slapadd", "-q", "-f", self.config], what="fill the directory",
                     stdin=ldif(USERS, GROUPS, self.password).encode(), timeout=60)
+
+    def add(self, users: Sequence[User]) -> None:
+        """Take in more people; it is away for a moment."""
+        self.stop()
+        process.run(["slapadd", "-q", "-f", self.config], what="add to the directory",
+                    stdin="\n".join(people(users, self.password)).encode(), timeout=60)
+        self.start()
 
     def start(self) -> None:
         """Start and wait until it answers connections; also after `stop`."""

@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mailimg.verify import addresses as at
-from mailimg.verify.smtp import CONNECT_SECONDS, SECONDS, Reply, converse, plain
+from mailimg.clients.smtp import CONNECT_SECONDS, SECONDS, Reply, converse, plain
+from mailimg.peers import addresses as at
 
 WRAPPED = 465  # the port where TLS comes before SMTP
 
@@ -24,14 +24,15 @@ class Account:
 
 
 @contextlib.contextmanager
-def session(port: int, tls: ssl.SSLContext | None, source: str = at.SENDER4) -> Iterator[smtplib.SMTP]:
-    """A greeted connection to the node; with `tls` encrypted, as the port wants it."""
+def session(port: int, tls: ssl.SSLContext | None, source: str = at.SENDER4,
+            server: str = at.NODE4) -> Iterator[smtplib.SMTP]:
+    """A greeted connection to a server by address or name; with `tls` encrypted, as the port wants it."""
     name, seconds, origin = "pc-17.home", CONNECT_SECONDS, (source, 0)
     client: smtplib.SMTP
     if tls is not None and port == WRAPPED:
-        client = smtplib.SMTP_SSL(at.NODE4, port, name, timeout=seconds, source_address=origin, context=tls)
+        client = smtplib.SMTP_SSL(server, port, name, timeout=seconds, source_address=origin, context=tls)
     else:
-        client = smtplib.SMTP(at.NODE4, port, name, seconds, origin)
+        client = smtplib.SMTP(server, port, name, seconds, origin)
     with client:
         assert client.sock is not None  # noqa: S101 - tells mypy that the connection is there
         client.sock.settimeout(SECONDS)
@@ -43,10 +44,10 @@ def session(port: int, tls: ssl.SSLContext | None, source: str = at.SENDER4) -> 
 
 
 def submit(port: int, tls: ssl.SSLContext | None, account: Account | None, sender: str, recipient: str,
-           content: bytes | None = None) -> Reply:
+           content: bytes | None = None, *, source: str = at.SENDER4, server: str = at.NODE4) -> Reply:
     """Log in (if there is an account) and send a message; without content stop after the recipient."""
     try:
-        with session(port, tls) as client:
+        with session(port, tls, source, server) as client:
             if account is not None:
                 client.user, client.password = account.login, account.password
                 answer = client.auth_plain if account.mechanism == "PLAIN" else client.auth_login

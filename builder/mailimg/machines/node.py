@@ -11,18 +11,34 @@ from typing import Any
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 
+KEPT_SECONDS = 600
 COMMAND_SECONDS = 120.0  # an emulated CPU takes 2 to 5 s for the handshake alone
 
 
 class Node:
-    """The node at its address, with the key that cloud-init put there."""
+    """The node at its address, with the key that cloud-init put there.
 
-    def __init__(self, login: str, key: Path, address: str = at.NODE4) -> None:
+    Args:
+        keep: make one connection and ask everything through it, instead of one a question: for who asks much of an
+            emulated CPU. The ssh that holds it runs on for `KEPT_SECONDS` after the last question, or until the
+            connection breaks or its process namespace ends.
+    """
+
+    def __init__(self, login: str, key: Path, address: str = at.NODE4, *, keep: bool = False) -> None:
         self.login = login
-        self.key = key
+        self.key = key.absolute()
         self.address = address
+        self._socket = self.key.parent / f"ssh-{address}"
+        # Below the working folder that it is run with: a path of a socket has 107 bytes at most.
+        kept = ["-o", "ControlMaster=auto", "-o", f"ControlPath=./{self._socket.name}",
+                "-o", f"ControlPersist={KEPT_SECONDS}", "-o", "ServerAliveInterval=20"]
+        self._options = kept if keep else []
+
+    def forget(self) -> None:
+        """Use the kept connection no more: the node at its other end is about to go, or is another."""
+        self._socket.unlink(missing_ok=True)
 
     def ask(self, argv: Sequence[str], *, check: bool = True, timeout: float = COMMAND_SECONDS) -> str:
         """What a command prints on the node.
@@ -30,17 +46,20 @@ class Node:
         Raises:
             StepError: SSH failed, or (with `check`) the command did.
         """
-        done = process.run(
-            ["ssh", "-F", "none", "-i", self.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-             # The host key was made a minute ago, and nobody else is in this network namespace.
-             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-             "-o", "ConnectTimeout=20", f"{self.login}@{self.address}", shlex.join(["sudo", "-n", *argv])],
-            what=f"run `{shlex.join(argv)}` on the node", timeout=timeout, check=check,
-        )
+        done = process.run(self.argv(argv, *self._options), what=f"run `{shlex.join(argv)}` on the node",
+                           cwd=self.key.parent, timeout=timeout, check=check)
         # ssh itself ends with 255; without this a broken connection would look like an empty answer.
         if not check and done.returncode == 255:
             raise StepError(f"run `{shlex.join(argv)}` on the node: no SSH connection", tail=done.stderr.splitlines())
         return done.stdout
+
+    def argv(self, argv: Sequence[str], *options: str) -> list[str]:
+        """The command line that runs a command on the node; without one, a shell. `options` are ssh's."""
+        return ["ssh", "-F", "none", "-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+                # The host key was made a minute ago, and nobody else is in this network namespace.
+                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                "-o", "ConnectTimeout=20", *options, f"{self.login}@{self.address}",
+                shlex.join(["sudo", "-n", *(argv or ["-i"])])]
 
     def wait(self, seconds: float) -> None:
         """Wait until a login works.

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from mailimg import process
-from mailimg.verify import addresses as at
+from mailimg.machines.place import HERE, Place
+from mailimg.peers import addresses as at
 
 LABEL = "config-2"
 
@@ -58,33 +59,34 @@ def site_document(role: str, bind_password: str, ca: str, tuning: Mapping[str, A
     }
 
 
-def network_data() -> dict[str, Any]:
-    """network_data.json: one card with a fixed IPv4 and IPv6 address, default routes and DNS at the host."""
-    dns = {"type": "dns", "address": at.HOST4}
+def network_data(place: Place = HERE) -> dict[str, Any]:
+    """network_data.json: one card with a fixed IPv4 and IPv6 address, default routes and DNS at the gateway."""
+    dns = {"type": "dns", "address": place.gateway4}
     return {
-        "links": [{"id": "card0", "type": "phy", "ethernet_mac_address": at.NODE_MAC, "mtu": 1500,
+        "links": [{"id": "card0", "type": "phy", "ethernet_mac_address": place.mac, "mtu": 1500,
                    "vif_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000010"}],
         "networks": [
-            {"id": "network0", "type": "ipv4", "link": "card0", "ip_address": at.NODE4, "netmask": "255.255.255.0",
-             "routes": [{"network": at.ANY4, "netmask": at.ANY4, "gateway": at.HOST4}],
+            {"id": "network0", "type": "ipv4", "link": "card0", "ip_address": place.address4,
+             "netmask": "255.255.255.0",
+             "routes": [{"network": at.ANY4, "netmask": at.ANY4, "gateway": place.gateway4}],
              "services": [dns], "network_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000004"},
-            {"id": "network1", "type": "ipv6", "link": "card0", "ip_address": at.NODE6,
+            {"id": "network1", "type": "ipv6", "link": "card0", "ip_address": place.address6,
              "netmask": "ffff:ffff:ffff:ffff::",
-             "routes": [{"network": "::", "netmask": "::", "gateway": at.HOST6}],
+             "routes": [{"network": "::", "netmask": "::", "gateway": place.gateway6}],
              "services": [], "network_id": "6f0f43a4-54f1-4d7d-9c60-5a0000000006"},
         ],
         "services": [dns],
     }
 
 
-def meta_data(public_key: str) -> dict[str, Any]:
+def meta_data(public_key: str, place: Place = HERE) -> dict[str, Any]:
     """meta_data.json as Nova writes it."""
     return {
-        "uuid": at.INSTANCE,
-        "name": at.NODE_NAME,
-        "hostname": at.NODE_NAME,
-        "public_keys": {"verify": public_key},
-        "keys": [{"name": "verify", "type": "ssh", "data": public_key}],
+        "uuid": place.uuid,
+        "name": place.name,
+        "hostname": place.name,
+        "public_keys": {place.keypair: public_key},
+        "keys": [{"name": place.keypair, "type": "ssh", "data": public_key}],
         "meta": {},
         "availability_zone": "nova",
         "launch_index": 0,
@@ -92,13 +94,13 @@ def meta_data(public_key: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, site: Mapping[str, Any], public_key: str) -> None:
+def write(folder: Path, site: Mapping[str, Any], public_key: str, place: Place = HERE) -> None:
     """Write the files of a config drive below `folder`; readable by root only, because of the secrets."""
     latest = folder / "openstack" / "latest"
     latest.mkdir(parents=True)
     folder.chmod(0o700)
-    (latest / "meta_data.json").write_text(json.dumps(meta_data(public_key)))
-    (latest / "network_data.json").write_text(json.dumps(network_data()))
+    (latest / "meta_data.json").write_text(json.dumps(meta_data(public_key, place)))
+    (latest / "network_data.json").write_text(json.dumps(network_data(place)))
     (latest / "vendor_data.json").write_text("{}")
     # The first key has to be `mailimg`: it marks a site document.
     (latest / "user_data").write_text(yaml.safe_dump(dict(site), sort_keys=False))

@@ -9,10 +9,10 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Authority
-from mailimg.verify.directory import SERVICE
-from mailimg.verify.sink import Door, Sink
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
+from mailimg.peers.directory import SERVICE
+from mailimg.peers.sink import Door, Sink
 
 # A master user for the verification only, and the hash of his password (SHA512-CRYPT).
 MASTER = "helpdesk"

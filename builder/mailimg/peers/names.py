@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mailimg.verify import addresses as at
-from mailimg.verify.daemon import Daemon, until_port
+from mailimg.peers import addresses as at
+from mailimg.peers.daemon import Daemon, until_port
 
 TXT = 255  # octets that one string of a TXT record may have
 
@@ -17,14 +17,26 @@ def txt_record(name: str, value: str) -> str:
     return f"txt-record={name}," + ",".join(f'"{part}"' for part in parts)
 
 
+def frame(log: Path, addresses: Sequence[str] = (at.HOST4, at.HOST6), controller: str = at.DC4) -> list[str]:
+    """What dnsmasq is told beside the names it has.
+
+    Args:
+        addresses: where it listens.
+        controller: who answers for the Active Directory domain.
+    """
+    return [
+        "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
+        f"listen-address={','.join(addresses)}",
+        "local=/#/",  # nothing is forwarded: NXDOMAIN
+        f"server=/{at.AD_DOMAIN}/{controller}",  # but what the domain controller answers for
+        "log-queries", f"log-facility={log}",
+    ]
+
+
 def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
     """The text of dnsmasq's configuration; `texts` are further TXT records by name."""
     lines = [
-        "no-resolv", "no-hosts", "no-poll", "bind-interfaces", "user=root", "group=root", "pid-file=",
-        f"listen-address={at.HOST4},{at.HOST6}",
-        "local=/#/",  # nothing is forwarded: NXDOMAIN
-        f"server=/{at.AD_DOMAIN}/{at.DC4}",  # but what the domain controller answers for
-        "log-queries", f"log-facility={log}",
+        *frame(log),
         f"host-record={at.NODE_NAME}.{at.CLOUD_DOMAIN},{at.NODE4},{at.NODE6}",
         f"host-record={at.DIRECTORY_NAME},{at.HOST4}",
         f"host-record={at.DELIVERY_NAME},{at.HOST4}",
@@ -43,15 +55,23 @@ def config(log: Path, texts: Mapping[str, str] | None = None) -> str:
 
 
 class Names(Daemon):
-    """dnsmasq on the bridge's addresses."""
+    """dnsmasq on the bridge's addresses.
 
-    def __init__(self, folder: Path, texts: Mapping[str, str] | None = None) -> None:
+    Args:
+        texts: further TXT records by name.
+        text: the whole configuration, for another world than a verification's.
+        address: one that it listens at.
+    """
+
+    def __init__(self, folder: Path, texts: Mapping[str, str] | None = None, *, text: str = "",
+                 address: str = at.HOST4) -> None:
         super().__init__("dnsmasq", folder)
         folder.mkdir()
+        self.address = address
         self.config = folder / "dnsmasq.conf"
-        self.config.write_text(config(folder / "queries", texts))
+        self.config.write_text(text or config(folder / "queries", texts))
 
     def start(self) -> None:
         """Start and wait until it answers connections."""
         self.launch(["dnsmasq", "--keep-in-foreground", f"--conf-file={self.config}"])
-        until_port(self, at.HOST4, 53)
+        until_port(self, self.address, 53)

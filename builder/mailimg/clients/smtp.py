@@ -7,7 +7,7 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 
 CONNECT_SECONDS = 15.0
 SECONDS = 120.0  # for one answer; a policy service or a filter of an emulated node takes its time

@@ -25,10 +25,10 @@ from types import TracebackType
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Certificate
-from mailimg.verify.daemon import START_SECONDS, Daemon, until_port
-from mailimg.verify.directory import GROUPS, SERVICE, USERS, Group, User
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Certificate
+from mailimg.peers.daemon import START_SECONDS, Daemon, until_port
+from mailimg.peers.directory import GROUPS, SERVICE, USERS, Group, User
 
 OU_PEOPLE = f"OU=people,{at.AD_BASE_DN}"
 OU_SERVERS = f"OU=servers,{at.AD_BASE_DN}"  # JOINER may create computers here, and nothing else
@@ -54,21 +54,24 @@ exec "$@"
 """
 
 
-def provision(cache: Path) -> Path:
+def provision(cache: Path, address: str = at.DC4) -> Path:
     """The state of a new domain, made once for each recipe and kept in `cache`; readable by root only.
+
+    Args:
+        address: of its controller.
 
     Raises:
         StepError: Samba is not installed or refused.
     """
     version = process.run(["samba", "--version"], what="ask for Samba's version", timeout=20).stdout
-    key = hashlib.sha256("\n".join([version, *recipe("", "", "")]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\n".join([version, *recipe("", "", "", address)]).encode()).hexdigest()[:16]
     kept = cache / f"domain-{key}"
     if kept.is_dir():
         return kept
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="domain-new-", dir=cache) as name:
         state = Path(name) / "state"
-        _make(state)
+        _make(state, address)
         try:
             state.rename(kept)
         except OSError:
@@ -78,11 +81,11 @@ def provision(cache: Path) -> Path:
     return kept
 
 
-def recipe(people: str, joiner: str, admin: str) -> tuple[str, ...]:
+def recipe(people: str, joiner: str, admin: str, address: str = at.DC4) -> tuple[str, ...]:
     """What makes the domain: options of the provisioning, entries, rights; with these passwords."""
     return (
         f"--realm={at.AD_REALM}", f"--domain={at.AD_DOMAIN.split('.')[0].upper()}", f"--host-name={at.DC_HOST}",
-        f"--host-ip={at.DC4}", "--server-role=dc", "--dns-backend=SAMBA_INTERNAL",
+        f"--host-ip={address}", "--server-role=dc", "--dns-backend=SAMBA_INTERNAL",
         ldif(USERS, GROUPS, people, joiner),
         f"dn: CN=Administrator,CN=Users,{at.AD_BASE_DN}\nchangetype: modify\nreplace: unicodePwd\n"
         f"unicodePwd:: {_quoted(admin)}\n",
@@ -120,17 +123,17 @@ def _quoted(password: str) -> str:
     return base64.b64encode(f'"{password}"'.encode("utf-16-le")).decode()
 
 
-def _make(state: Path) -> None:
+def _make(state: Path, address: str) -> None:
     """Provision and fill; the domain's SID and passwords are new each time."""
     state.mkdir(mode=0o700)
-    (state / "hosts").write_text(f"127.0.0.1 localhost\n{at.DC4} {at.DC_NAME} {at.DC_HOST}\n")
-    (state / "resolv.conf").write_text(f"nameserver {at.DC4}\nsearch {at.AD_DOMAIN}\n")
+    (state / "hosts").write_text(f"127.0.0.1 localhost\n{address} {at.DC_NAME} {at.DC_HOST}\n")
+    (state / "resolv.conf").write_text(f"nameserver {address}\nsearch {at.AD_DOMAIN}\n")
     # Samba wants three of four kinds of characters.
     people, joiner, admin = (f"Aa1-{secrets.token_urlsafe(12)}" for _ in range(3))
     passwords = state / "passwords.json"
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({"people": people, "joiner": joiner, "admin": admin}))
-    options = recipe(people, joiner, admin)
+    options = recipe(people, joiner, admin, address)
     # Empty: the distribution's own would be taken for that of another domain.
     (state / "smb.conf").touch()
     process.run(["samba-tool", "domain", "provision", f"--configfile={state / 'smb.conf'}", f"--targetdir={state}",
@@ -149,13 +152,13 @@ def _make(state: Path) -> None:
                      f"--configfile={state / 'etc' / 'smb.conf'}"], what="delegate rights", timeout=60)
 
 
-def config(folder: Path, certificate: Certificate, ca: Path) -> str:
+def config(folder: Path, certificate: Certificate, ca: Path, address: str = at.DC4) -> str:
     """The text of smb.conf for a state in `folder`."""
     return "\n".join([
         "[global]",
         f"netbios name = {at.DC_HOST}", f"realm = {at.AD_REALM}", f"workgroup = {at.AD_DOMAIN.split('.')[0].upper()}",
         "server role = active directory domain controller",
-        f"interfaces = {at.DC4}", "bind interfaces only = yes",
+        f"interfaces = {address}", "bind interfaces only = yes",
         # Without files, printers and NetBIOS: what mail servers ask a controller for.
         "server services = rpc, nbt, wrepl, ldap, cldap, kdc, drepl, winbindd, ntp_signd, kcc, dnsupdate, dns",
         f"lock directory = {folder}", f"state directory = {folder / 'state'}", f"cache directory = {folder / 'cache'}",
@@ -167,21 +170,24 @@ def config(folder: Path, certificate: Certificate, ca: Path) -> str:
 
 
 class DomainController(Daemon):
-    """Samba on at.DC4, with a copy of a provisioned state.
+    """Samba with a copy of a provisioned state.
 
     Args:
         folder: where the copy goes (45 MB); must not exist.
         state: what `provision` returned.
         certificate: for at.DC_NAME, with that as a DNS name in it.
         ca: file with the certificate of its authority.
+        address: where it listens; that for which the state was made.
     """
 
     ou = OU_SERVERS
     reader_dn = dn_of(READER)
     joiner = JOINER
 
-    def __init__(self, folder: Path, state: Path, certificate: Certificate, ca: Path) -> None:
+    def __init__(self, folder: Path, state: Path, certificate: Certificate, ca: Path,
+                 address: str = at.DC4) -> None:
         super().__init__("samba", folder)
+        self.address = address
         shutil.copytree(state, folder, symlinks=True)
         passwords = json.loads((folder / "passwords.json").read_text())
         self.password: str = passwords["people"]
@@ -190,7 +196,7 @@ class DomainController(Daemon):
         for name in ("cache", "ncalrpc"):
             (folder / name).mkdir(exist_ok=True)
         self.config = folder / "smb.conf"
-        self.config.write_text(config(folder, certificate, ca))
+        self.config.write_text(config(folder, certificate, ca, address))
 
     @property
     def log(self) -> Path:
@@ -199,13 +205,13 @@ class DomainController(Daemon):
 
     def start(self) -> None:
         """Start and wait until DNS, Kerberos and LDAP answer; also after `stop`."""
-        (self.folder / "resolv.conf").write_text(f"nameserver {at.DC4}\nsearch {at.AD_DOMAIN}\n")
+        (self.folder / "resolv.conf").write_text(f"nameserver {self.address}\nsearch {at.AD_DOMAIN}\n")
         own = ["unshare", "--uts", "--mount", "--", "sh", "-c", RUN, "domain", at.DC_HOST, str(self.folder)]
         # In one process group, which `stop` ends as a whole.
         self.launch([*own, "samba", "--foreground", "--no-process-group", f"--configfile={self.config}",
                      "--debug-stdout"])
         for port in PORTS:
-            until_port(self, at.DC4, port)
+            until_port(self, self.address, port)
 
     def __enter__(self) -> DomainController:
         """Start it, if it does not run."""
@@ -219,24 +225,33 @@ class DomainController(Daemon):
         self.stop()
 
     def computers(self) -> dict[str, dict[str, str]]:
-        """Attributes of the computer accounts by their sAMAccountName; domain controllers are left out."""
-        told = process.run(["ldbsearch", "-H", self.folder / "private" / "sam.ldb", "(primaryGroupID=515)",
-                            "sAMAccountName", "description", "info", "whenChanged"],
-                           what="look for computer accounts", timeout=60).stdout
-        found = {}
-        for block in told.split("\n\n"):
-            # A line that begins with a blank goes on the line before.
-            rows = [line.partition(": ") for line in block.replace("\n ", "").splitlines() if not line.startswith("#")]
-            entry = {name: value for name, _, value in rows}
-            if "sAMAccountName" in entry:
-                found[entry["sAMAccountName"]] = entry
-        return found
+        """See `computers`."""
+        return computers(self.folder)
 
     def tool(self, *words: str, stdin: str | None = None) -> str:
         """Run samba-tool on the domain's database, as an administrator at the console does."""
         argv = ["samba-tool", *words, "-H", str(self.folder / "private" / "sam.ldb"), f"--configfile={self.config}"]
         return process.run(argv, what=f"samba-tool {words[0]}", timeout=60,
                            stdin=None if stdin is None else stdin.encode()).stdout
+
+
+def computers(folder: Path) -> dict[str, dict[str, str]]:
+    """Attributes of the computer accounts by their sAMAccountName; domain controllers are left out.
+
+    Args:
+        folder: of the controller.
+    """
+    told = process.run(["ldbsearch", "-H", folder / "private" / "sam.ldb", "(primaryGroupID=515)",
+                        "sAMAccountName", "description", "info", "whenChanged"],
+                       what="look for computer accounts", timeout=60).stdout
+    found = {}
+    for block in told.split("\n\n"):
+        # A line that begins with a blank goes on the line before.
+        rows = [line.partition(": ") for line in block.replace("\n ", "").splitlines() if not line.startswith("#")]
+        entry = {name: value for name, _, value in rows}
+        if "sAMAccountName" in entry:
+            found[entry["sAMAccountName"]] = entry
+    return found
 
 
 def wait_for_name(name: str, server: str) -> None:
