@@ -1,12 +1,14 @@
 """What is done on shared storage as its owner: looked at, tried, prepared. Run as a program of its own.
 
-    python3 onstorage.py look|trial|prepare PLACE UID GID FOLDERS NAME
+    python3 onstorage.py look|prepare PLACE UID GID NAME FOLDERS
+    python3 onstorage.py trial|retire PLACE UID GID NAME
+    python3 onstorage.py report PLACE UID GID NAME ADDRESS
 
 A file system whose server is away keeps whoever touches it waiting, so the agent never does it itself: it starts this,
 and ends it when it takes too long. One JSON object on standard output: what was found, or `errno` and `error`.
 
 NAME is unique to this machine. FOLDERS is how many folders mailboxes are hashed into: 4096 are 000 to fff, which is
-what Dovecot's `%3.4096N` gives; 0: none.
+what Dovecot's `%3.4096N` gives; 0: none. ADDRESS is where this machine's siblings reach it; empty: it does not serve.
 """
 
 import contextlib
@@ -27,6 +29,12 @@ BATCH = 64
 
 # Mode of the hashed folders: nobody but the owner, as Dovecot makes them.
 FOLDER_MODE = 0o700
+
+# Who serves the mailboxes: a file for each server, with its address in it, as old as its last report.
+ROSTER = ".mailimg-servers"
+
+# Seconds after which the file of a server that never said goodbye is removed.
+FORGOTTEN = 86400.0
 
 
 def names(folders: int) -> List[str]:
@@ -123,6 +131,42 @@ def take(lease: Path, name: str) -> str:
         mine.unlink()
 
 
+def report(place: Path, name: str, address: str) -> Dict[str, Any]:
+    """Say that this server is there, and who else is: {"servers": {name: [address, seconds since its report]}}.
+
+    Seconds are those of the storage server's clock. Renaming the file into its place makes this client ask for the
+    folder's content anew, which it might otherwise remember for a minute.
+    """
+    roster = place / ROSTER
+    with contextlib.suppress(FileExistsError):
+        roster.mkdir(FOLDER_MODE)
+    fresh = roster / ("." + name)
+    with fresh.open("wb") as stream:
+        stream.write(address.encode("ascii"))
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.utime(str(fresh))
+    fresh.rename(roster / name)
+    now = asked(roster / name).st_mtime
+    found = {}
+    for path in sorted(roster.iterdir()):
+        # Another may be removed, or replaced by a new one, at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            age = now - asked(path).st_mtime
+            if age > FORGOTTEN:
+                path.unlink()
+            elif not path.name.startswith("."):
+                found[path.name] = [read(path), age]
+    return {"servers": found}
+
+
+def retire(place: Path, name: str) -> Dict[str, Any]:
+    """Say that this server is no longer there."""
+    with contextlib.suppress(FileNotFoundError):
+        (place / ROSTER / name).unlink()
+    return {}
+
+
 def read(path: Path) -> str:
     """Content of a small file."""
     with path.open("rb") as stream:
@@ -137,7 +181,7 @@ def asked(path: Path) -> os.stat_result:
 
 def main(argv: List[str]) -> int:
     """Do it as the owner; 0 when an answer was given, whatever it says."""
-    verb, root, uid, gid, folders, name = argv[1:]
+    verb, root, uid, gid, name, *more = argv[1:]
     place = Path(root)
     told: Dict[str, Any]
     try:
@@ -145,11 +189,15 @@ def main(argv: List[str]) -> int:
         os.setresgid(int(gid), int(gid), int(gid))
         os.setresuid(int(uid), int(uid), int(uid))
         if verb == "look":
-            told = look(place, int(folders))
+            told = look(place, int(more[0]))
         elif verb == "trial":
             told = trial(place, name)
+        elif verb == "report":
+            told = report(place, name, more[0])
+        elif verb == "retire":
+            told = retire(place, name)
         else:
-            told = prepare(place, int(folders), name)
+            told = prepare(place, int(more[0]), name)
     except OSError as error:
         told = {"errno": errno.errorcode.get(error.errno or 0, ""), "error": error.strerror or str(error)}
     sys.stdout.write(json.dumps(told))

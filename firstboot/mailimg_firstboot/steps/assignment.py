@@ -1,0 +1,72 @@
+"""This server among those that share its storage: each works on the mail of its own users (`assignment`)."""
+
+from typing import Any, Optional
+
+from mailimg_firstboot import assignment
+from mailimg_firstboot.cloud import address
+from mailimg_firstboot.errors import StepError
+from mailimg_firstboot.host import Host
+from mailimg_firstboot.work import Work
+
+TIMER = "mailimg-siblings.timer"
+
+
+def check(host: Host, work: Work) -> Optional[str]:
+    """Whether the others are told of this server as it is now, again and again."""
+    if work.role.assignment is None:
+        return None
+    if host.read(assignment.STATE) != assignment.written(me(work)):
+        return "{}: not as it must be".format(assignment.STATE)
+    return None if host.systemd.state(TIMER).active else "{} is not active".format(TIMER)
+
+
+def apply(host: Host, work: Work) -> None:
+    """Take part: the others know before anybody is sent here.
+
+    Raises:
+        TransientError: the storage does not answer.
+        StepError: no address is the site's; the certificate has no name.
+    """
+    if work.role.assignment is None:
+        return
+    mine = me(work)
+    host.write(assignment.STATE, assignment.written(mine))
+    assignment.refresh(host, work.role, mine)
+    if not host.systemd.state(TIMER).active:
+        host.systemd.start(TIMER)
+
+
+def undo(host: Host, work: Work) -> None:
+    """Leave this server's users to the others.
+
+    Raises:
+        TransientError: the storage does not answer.
+    """
+    mine = assignment.read(host)
+    if mine is None:
+        return
+    # The timer first: it would report again.
+    host.systemd.stop(TIMER)
+    assignment.withdraw(host, work.role, mine)
+    host.remove(assignment.STATE)
+
+
+def left(host: Host, _work: Work) -> Optional[str]:
+    """Whether the others still count on this server."""
+    return "its siblings count on this server" if host.read(assignment.STATE) is not None else None
+
+
+def renewed(host: Host, work: Work) -> None:
+    """The certificate may have other names now."""
+    if work.role.assignment is not None and host.read(assignment.STATE) is not None:
+        host.write(assignment.STATE, assignment.written(me(work)))
+
+
+def me(work: Work) -> assignment.Me:
+    """What the others are told of this server; errors as `apply`."""
+    place, _ = assignment.parts(work.role)
+    site: Any = work.site
+    if work.certificate is None:
+        raise StepError("servers of {} need a certificate to know each other by".format(work.role.role))
+    return assignment.Me(work.node.instance, address.beside(site, site[place.site]["server"]),
+                         assignment.covered(work.certificate.seen.names, work.node.hostname))

@@ -1,0 +1,188 @@
+"""Whose server works on whose mail: shares, Dovecot's file, and servers that come, go and fall silent."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from firstboot_certificates import made
+from firstboot_machine import INSTANCE, SITE, FakeHost, machine, with_keys, work
+from firstboot_pools import POOLED
+from firstboot_store import SIBLINGS, STORED_KEYS
+
+from mailimg_firstboot import assignment, onstorage
+from mailimg_firstboot.assignment import SLOTS, VOID_AFTER, Me
+from mailimg_firstboot.errors import StepError, TransientError
+from mailimg_firstboot.programs import Completed
+from mailimg_firstboot.rolefile import PassOn
+from mailimg_firstboot.steps import assignment as step
+from mailimg_firstboot.work import Work
+
+ME = Me(INSTANCE, "10.0.0.7", "imap.example.org")
+OTHER = "aaaaaaaa-3f4e-4d0e-9a53-7a3f2a1b0c9d"
+WHO = "username\tproto\tpid\tip\nanna\timap\t7\t10.0.0.9\nbela\tpop3\t8\t10.0.0.9\n"
+LOOKED_UP = """\
+passdb: anna
+  user      : anna
+  proxy     : y
+  host      : imap.example.org
+
+passdb: bela
+  user      : bela
+
+passdb lookup: user gone doesn't exist
+"""
+
+
+def serving(path: Path) -> FakeHost:
+    """A machine whose role shares a storage."""
+    return machine(path, True, True)
+
+
+def goal(host: FakeHost) -> Work:
+    """What it is to be, with a certificate."""
+    document = with_keys(SITE, **STORED_KEYS, **POOLED, balancer__address=ME.address)
+    return work(host, document)._replace(certificate=made())
+
+
+def test_shares_are_fair_and_only_those_move_that_must() -> None:
+    names = ["one", "two", "three", "four"]
+    before = assignment.owners(names)
+    assert len(before) == SLOTS
+    assert all(SLOTS / 8 < before.count(name) < SLOTS / 2 for name in names), {one: before.count(one) for one in names}
+    assert assignment.owners(reversed(names)) == before, "each server works it out for itself"
+    after = assignment.owners(names[:-1])
+    moved = {old for old, new in zip(before, after) if old != new}
+    assert moved == {"four"}
+    assert assignment.owners([]) == []
+    assert set(assignment.owners(["one"])) == {"one"}
+
+
+def test_the_file_has_lines_for_slots_of_others_only() -> None:
+    chosen = [INSTANCE] * (SLOTS - 1) + [OTHER]
+    rules = [PassOn(24, 10124, False), PassOn(143, 10143, True)]
+    assert assignment.content(chosen, {INSTANCE: "10.0.0.7", OTHER: "10.0.0.8"}, ME, rules).decode() == (
+        "24/ff:::::::nopassword=y proxy=y host=10.0.0.8 port=10124 destuser=%{orig_user}\n"
+        "143/ff:::::::nopassword=y proxy=y host=imap.example.org hostip=10.0.0.8 starttls=yes port=10143\n")
+    assert assignment.content([INSTANCE] * SLOTS, {INSTANCE: "10.0.0.7"}, ME, rules) == b""
+    assert assignment.content([], {}, ME, rules) == b"", "nobody serves: everything stays here"
+
+
+def test_who_is_counted_on() -> None:
+    found = {"fresh": ("10.0.0.7", 0.0), "late": ("10.0.0.8", VOID_AFTER), "silent": ("10.0.0.9", VOID_AFTER + 1),
+             "stopped": ("", 0.0), "six": ("fd00::7", 3.0), "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
+    assert assignment.alive(found) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
+
+
+def test_users_of_others() -> None:
+    assert assignment.passed_on(LOOKED_UP) == ["anna"]
+    assert assignment.passed_on("") == []
+
+
+@pytest.mark.parametrize(("names", "host"), [
+    (["imap.example.org", "*.example.org"], "imap.example.org"),
+    (["*.example.org"], "mailbox-1.example.org"),
+])
+def test_a_name_that_the_certificate_covers(names: List[str], host: str) -> None:
+    assert assignment.covered(names, "mailbox-1") == host
+
+
+def test_a_certificate_without_names_cannot_be_checked() -> None:
+    with pytest.raises(StepError, match="has no DNS name"):
+        assignment.covered([], "mailbox-1")
+
+
+def test_alone_it_passes_nothing_on(tmp_path: Path) -> None:
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    assert host.nfs.roster == {INSTANCE: (ME.address, 0.0)}
+    assert host.read(SIBLINGS) == b""
+    assert step.TIMER in host.systemd.running
+
+
+def test_another_takes_its_share_with_the_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    asked = programs(host, monkeypatch)
+    done = assignment.refresh(host, goal(host).role, ME)
+    assert sum(slots for _, slots in done.servers.values()) == SLOTS
+    assert (done.passed_on, done.changed) == (["anna"], True)
+    assert asked[-1] == ["doveadm", "kick", "anna"]
+    lines = (host.read(SIBLINGS) or b"").decode().splitlines()
+    assert len(lines) == 2 * done.servers[OTHER][1]
+    again = assignment.refresh(host, goal(host).role, ME)
+    assert (again.changed, again.passed_on) == (False, ["anna"]), "somebody may have come meanwhile"
+    long_ago = time.time() - VOID_AFTER - 1
+    os.utime(host.path(SIBLINGS), (long_ago, long_ago))
+    questions = len(asked)
+    assert assignment.refresh(host, goal(host).role, ME).passed_on == []
+    assert len(asked) == questions, "nobody is asked anything while nothing changes"
+
+
+def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    programs(host, monkeypatch)
+    host.answers["sibling"] = "no answer"
+    done = assignment.refresh(host, goal(host).role, ME)
+    assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
+    assert host.nfs.roster[INSTANCE][0] == ""
+
+
+def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
+    host = serving(tmp_path)
+    host.write(SIBLINGS, b"as it was")
+    host.nfs.unfit = TransientError("the storage server has not answered")
+    with pytest.raises(TransientError):
+        assignment.refresh(host, goal(host).role, ME)
+    assert host.read(SIBLINGS) == b"as it was"
+
+
+def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    programs(host, monkeypatch)
+    assert step.left(host, goal(host)) == "its siblings count on this server"
+    step.undo(host, goal(host))
+    assert step.left(host, goal(host)) is None
+    assert set(host.nfs.roster) == {OTHER}
+    assert len((host.read(SIBLINGS) or b"").splitlines()) == 2 * SLOTS
+    assert step.TIMER not in host.systemd.running
+
+
+def test_a_new_certificate_with_another_name(tmp_path: Path) -> None:
+    host = serving(tmp_path)
+    step.renewed(host, goal(host))
+    assert host.read(assignment.STATE) is None, "a server that does not serve takes no part"
+    host.write(assignment.STATE, assignment.written(ME))
+    step.renewed(host, goal(host))
+    assert assignment.read(host) == step.me(goal(host))
+
+
+def test_the_roster_is_as_old_as_the_storage_says(tmp_path: Path) -> None:
+    assert onstorage.report(tmp_path, "one", "10.0.0.7")["servers"] == {"one": ["10.0.0.7", 0.0]}
+    roster = tmp_path / onstorage.ROSTER
+    for name, age in (("two", 20.0), ("three", onstorage.FORGOTTEN + 60)):
+        (roster / name).write_text("10.0.0.8")
+        os.utime(roster / name, (time.time() - age, time.time() - age))
+    found: Dict[str, Any] = onstorage.report(tmp_path, "one", "")["servers"]
+    assert (found["one"], found["two"][0], set(found)) == (["", 0.0], "10.0.0.8", {"one", "two"})
+    assert 19 < found["two"][1] < 30
+    assert sorted(path.name for path in roster.iterdir()) == ["one", "two"], "who never said goodbye is forgotten"
+    for _ in range(2):
+        onstorage.retire(tmp_path, "one")
+    assert [path.name for path in roster.iterdir()] == ["two"]
+
+
+def programs(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
+    """Dovecot's commands, of a server that anna and bela use; anna is another's."""
+    asked: List[List[str]] = []
+
+    def run(argv: List[str], *_: Any, **__: Any) -> Completed:
+        asked.append(list(argv))
+        return Completed(0, {"-f": WHO, "auth": LOOKED_UP}.get(argv[1], "").encode(), "")
+
+    monkeypatch.setattr(host, "run", run)
+    return asked
