@@ -1,4 +1,4 @@
-"""The cloud, as steps see it: the balancer, secrets, and this instance's address in it.
+"""The cloud, as steps see it: the balancer, secrets, Heat's orders, and this instance's address in it.
 
 Host hands out one `Cloud`; its sessions last as long as the run, and no longer than the settings they were made of.
 """
@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from mailimg_firstboot.cloud import address, balancer
 from mailimg_firstboot.cloud.barbican import Barbican
+from mailimg_firstboot.cloud.heat import Heat
 from mailimg_firstboot.cloud.lbaasv1 import LBaaSv1
 from mailimg_firstboot.cloud.lbaasv2 import LBaaSv2
 from mailimg_firstboot.cloud.octavia import Octavia
@@ -26,17 +27,21 @@ class Cloud:
         self._lock = threading.Lock()
         self._open: Optional[Tuple[Settings, Session]] = None
 
-    def session(self, site: Dict[str, Any], role: RoleFile) -> Session:
-        """The session of a checked site document whose secrets of `cloud` are resolved."""
+    def session(self, site: Dict[str, Any], role: RoleFile, state: Optional[str] = None) -> Session:
+        """The session of a checked site document whose secrets of `cloud` are resolved; `state` as in `Session`."""
         chosen = settings(site, role.facts)
         with self._lock:
             if self._open is None or self._open[0] != chosen:
-                self._open = (chosen, Session(chosen))
+                self._open = (chosen, Session(chosen, state))
             return self._open[1]
 
     def secrets(self, site: Dict[str, Any], role: RoleFile) -> Barbican:
         """Secrets of the project."""
         return Barbican(self.session(site, role))
+
+    def heat(self, site: Dict[str, Any], role: RoleFile, state: Optional[str] = None) -> Heat:
+        """What the engine of the server's stack wants of it; `state` as in `Session`."""
+        return Heat(self.session(site, role, state))
 
     def balancer(self, site: Dict[str, Any], role: RoleFile, node: Node) -> balancer.Balancer:
         """This instance in the site's pools.

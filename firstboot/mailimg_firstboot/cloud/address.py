@@ -1,5 +1,6 @@
 """Which address of this machine others reach it at."""
 
+import contextlib
 import ipaddress
 import socket
 from typing import Any, Dict, List, Optional
@@ -19,14 +20,40 @@ def own(site: Dict[str, Any]) -> str:
         StepError: no address lies in the site's networks.
     """
     given = site["balancer"].get("address")
+    return str(ipaddress.ip_address(given)) if given else _among(site, _keystone(site["cloud"]["auth_url"]))
+
+
+def beside(site: Dict[str, Any], server: str) -> str:
+    """The address that servers with the same storage reach this one at: `balancer.address`, or as `own` towards it.
+
+    Args:
+        server: the storage server's name or address.
+
+    Raises:
+        StepError: no address lies in the site's networks.
+    """
+    given = site.get("balancer", {}).get("address")
     if given:
         return str(ipaddress.ip_address(given))
+    place = None
+    # In a container it may have no address: what is mounted there was mounted for it.
+    with contextlib.suppress(OSError):
+        place = _first(server, None)
+    return _among(site, place)
+
+
+def _among(site: Dict[str, Any], place: Optional[str]) -> str:
+    """The address towards a place, if it lies in one of the site's networks; else one towards and in one of them.
+
+    Raises:
+        StepError: no address lies in the site's networks.
+    """
     networks = [ipaddress.ip_network(text) for text in site.get("networks", [])]
     seen: List[str] = []
     # A network of one address has no other to look towards.
-    places = [_keystone(site["cloud"]["auth_url"])] + [str(next(iter(one.hosts()), one[0])) for one in networks]
+    places = [place] + [str(next(iter(one.hosts()), one[0])) for one in networks]
     for index, place in enumerate(places):
-        found = towards(place)
+        found = None if place is None else towards(place)
         if found is None:
             continue
         if not networks:
@@ -54,12 +81,16 @@ def towards(place: str) -> Optional[str]:
         return str(probe.getsockname()[0])
 
 
+def _first(name: Optional[str], port: Optional[int]) -> str:
+    return str(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0][4][0])
+
+
 def _keystone(auth_url: str) -> str:
     import urllib.parse
 
     parts = urllib.parse.urlsplit(auth_url)
     try:
-        return str(socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)[0][4][0])
+        return _first(parts.hostname, parts.port or 443)
     except OSError as error:
         raise TransientError("look up {}: {}".format(parts.hostname, error.strerror or error),
                              "Is cloud.auth_url right, and does name resolution work?") from error

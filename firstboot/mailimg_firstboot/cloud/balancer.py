@@ -17,6 +17,9 @@ PREFIX = "mailimg-"
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
+BUSY = ("A load balancer takes one change at a time. If others were being made all along, a group of this size needs a "
+        "longer balancer.deadline; if not, see `openstack loadbalancer status show`.")
+
 # A member on its way to or from somewhere; changing it would be refused.
 PENDING = re.compile("PENDING_")
 
@@ -157,7 +160,7 @@ class Balancer:
                 # Other pools may be those of another load balancer.
                 busy.append(error)
         if busy:
-            raise TransientError("; ".join(error.message for error in busy), busy[0].hint, progress=done > 0)
+            raise TransientError("; ".join(error.message for error in busy), BUSY, progress=done > 0)
 
     def _registering(self, goal: Goal) -> List[Action]:
         pool, members = self._look(goal)

@@ -5,12 +5,13 @@ A token that the service no longer takes is replaced once; nothing else is tried
 a TransientError, for `waiting.keep_trying`. No error holds a token or the credential's secret.
 """
 
+import contextlib
 import json
 import os
 import re
 import threading
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.secret import Secret
@@ -90,10 +91,15 @@ class Answer(NamedTuple):
 
 
 class Session:
-    """An account in a project; it authenticates with the first call."""
+    """An account in a project; it authenticates with the first call.
 
-    def __init__(self, chosen: Settings) -> None:
+    Args:
+        state: what `state` gave to an earlier process: its token is used for as long as it is good. It is a secret.
+    """
+
+    def __init__(self, chosen: Settings, state: Optional[str] = None) -> None:
         self._settings = chosen
+        self._state = state
         self._endpoints = dict(chosen.endpoints)
         self._auth: Any = None
         self._session: Any = None
@@ -127,6 +133,33 @@ class Session:
             TransientError: no answer, 408, 429, or a server error.
             StepError: refused, or an answer that trying again would not change.
         """
+        with self._asking(what):
+            url = self._endpoint(service, what) + _filled(path, names) + query
+            answer = self._session.request(
+                url, method, json=body, headers={"Accept": accept}, redirect=False, raise_exc=False, log=False)
+        status, content = int(answer.status_code), bytes(answer.content)
+        if 200 <= status < 300:
+            return Answer(status, content)
+        said = "{}: {} {}".format(what, status, _fault(content) or answer.reason or "")
+        raise _refusal(status, said.strip(), "{{service: {}, method: {}, path: {}}}".format(service, method, path))
+
+    def project(self, what: str) -> str:
+        """Id of the credential's project. Errors as `call`."""
+        with self._asking(what):
+            return str(self._auth.get_access(self._session).project_id)
+
+    def state(self) -> Optional[str]:
+        """What another `Session` of the same settings can go on with; None before the first call."""
+        return str(self._auth.get_auth_state()) if self._auth is not None else None
+
+    def token(self) -> str:
+        """The token that the next call will carry; for tests that take it away."""
+        self._open()
+        return str(self._session.get_token())
+
+    @contextlib.contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """The library's objects, for one caller at a time; what they raise becomes an error of ours."""
         try:
             from keystoneauth1 import exceptions
         except ImportError as error:
@@ -135,22 +168,10 @@ class Session:
         try:
             with self._lock:
                 self._open()
-                url = self._endpoint(service, what) + _filled(path, names) + query
-                answer = self._session.request(
-                    url, method, json=body, headers={"Accept": accept}, redirect=False, raise_exc=False, log=False)
+                yield
         except exceptions.ClientException as error:
             # `from None`: the library's words hold URLs and requests, which nobody has checked for secrets.
             raise _failure(what, error, self._settings) from None
-        status, content = int(answer.status_code), bytes(answer.content)
-        if 200 <= status < 300:
-            return Answer(status, content)
-        said = "{}: {} {}".format(what, status, _fault(content) or answer.reason or "")
-        raise _refusal(status, said.strip(), "{{service: {}, method: {}, path: {}}}".format(service, method, path))
-
-    def token(self) -> str:
-        """The token that the next call will carry; for tests that take it away."""
-        self._open()
-        return str(self._session.get_token())
 
     def _open(self) -> None:
         """Make the library's objects; importing it takes longer than the rest of the agent."""
@@ -164,6 +185,7 @@ class Session:
         self._auth = v3.ApplicationCredential(
             versioned(chosen.auth_url), application_credential_id=chosen.credential,
             application_credential_secret=chosen.secret.reveal())
+        self._auth.set_auth_state(self._state)
         plain = requests.Session()
         # Neither proxies nor a .netrc of the caller's environment: they could take the credential elsewhere.
         plain.trust_env = False
@@ -194,7 +216,10 @@ class Session:
                     ": " + ", ".join(urls) if urls else ""),
                     "See `openstack catalog list`; set cloud.region, cloud.interface or cloud.endpoints.")
             self._endpoints[service] = urls[0]
-        return VERSION.sub("", self._endpoints[service].rstrip("/"))
+        base = self._endpoints[service].rstrip("/")
+        # Heat's has the project behind its version.
+        mine = "/{}".format(self._auth.get_access(self._session).project_id)
+        return VERSION.sub("", base[:-len(mine)] if base.endswith(mine) else base)
 
 
 def versioned(auth_url: str) -> str:

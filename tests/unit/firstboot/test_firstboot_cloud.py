@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from firstboot_machine import SITE, FakeClock, machine, role, with_keys, work
+from firstboot_machine import SITE, FakeClock, FakeHost, machine, role, with_keys, work
 from firstboot_pools import POOLED
 
 from mailimg_firstboot import cautions, engine, secret, site, stepping
@@ -14,7 +14,7 @@ from mailimg_firstboot.errors import DocumentError, StepError, TransientError
 from mailimg_firstboot.report import Report, read_events
 from mailimg_firstboot.secret import MASK, Secret
 from mailimg_firstboot.steps import balancer as step
-from mailimg_firstboot.waiting import keep_trying
+from mailimg_firstboot.waiting import Clock, keep_trying
 
 UUID = "7f0f7a7e-0d5c-4b64-9a0f-31b0f8a7c001"
 FULL = with_keys(SITE, **POOLED)
@@ -62,6 +62,11 @@ def test_without_the_key_cloud() -> None:
     del document["cloud"]
     assert told(document) == ["site: directory.bind_password: a secret in Barbican needs the key `cloud`",
                               "site: cloud: missing; `balancer` needs it"]
+
+
+def test_heat_is_asked_with_the_key_cloud_only() -> None:
+    assert told(with_keys(SITE, leave__heat=True)) == ["site: cloud: missing; `leave.heat` needs it"]
+    assert site.load(with_keys(FULL, leave__heat=True), role())["leave"]["heat"] is True
 
 
 def test_a_document_of_a_wrong_form_is_told_once() -> None:
@@ -177,3 +182,56 @@ def test_a_credential_that_travels_unprotected_is_told() -> None:
     open_to_all = with_keys(FULL, cloud__auth_url="http://keystone.example.org:5000")
     assert [words.partition(":")[0] for words in cautions.of(role(), site.load(open_to_all, role()))] == [
         "cloud.auth_url"]
+
+
+def busy(host: FakeHost, times: int) -> List[str]:
+    """Let the load balancer refuse so many changes; returns a list that is told of every call."""
+    calls: List[str] = []
+    look, add = host.cloud.dialect.members, host.cloud.dialect.add
+
+    def members(pool: str, what: str) -> List[Member]:
+        calls.append("look")
+        return look(pool, what)
+
+    def refused(pool: str, goal: Goal, what: str) -> None:
+        calls.append("add")
+        if calls.count("add") <= times:
+            raise session.ConflictError(what + ": 409 immutable")
+        add(pool, goal, what)
+
+    host.cloud.dialect.members, host.cloud.dialect.add = members, refused  # type: ignore[method-assign]
+    return calls
+
+
+BALANCER = next(one for one in engine.STEPS if one.name == "balancer")
+
+
+def test_a_try_that_was_refused_is_begun_again_without_asking_first(tmp_path: Path) -> None:
+    host, clock = machine(tmp_path), FakeClock()
+    calls = busy(host, 2)
+    stepping.run_step(BALANCER, host, clock, Report(host, clock), work(host, FULL))
+    assert calls == ["look", "look", "add", "look", "add", "look", "add", "look"]
+    assert clock.naps == [0.5, 1.0]
+
+
+def test_waits_for_a_busy_load_balancer_grow(tmp_path: Path) -> None:
+    host, clock = machine(tmp_path), FakeClock()
+    busy(host, 1000)
+    with pytest.raises(StepError, match="409 immutable") as caught:
+        stepping.run_step(BALANCER, host, clock, Report(host, clock), work(host, FULL))
+    assert caught.value.hint == balancer.BUSY
+    assert clock.naps[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+
+
+def test_waits_are_scattered() -> None:
+    clock = Clock()
+    found = [clock.spread(10.0) for _ in range(200)]
+    assert 5.0 <= min(found) < 6.0 < 9.0 < max(found) <= 10.0
+
+
+def test_a_step_waits_as_its_clock_scatters(tmp_path: Path) -> None:
+    host, clock = machine(tmp_path), FakeClock()
+    clock.spread = lambda seconds: seconds / 2  # type: ignore[method-assign]
+    busy(host, 3)
+    stepping.run_step(BALANCER, host, clock, Report(host, clock), work(host, FULL))
+    assert clock.naps == [0.25, 0.5, 1.0]
