@@ -74,12 +74,9 @@ def leave(arguments: argparse.Namespace) -> int:
 
 
 def watch(arguments: argparse.Namespace) -> int:
-    """For a timer: leave when the server's metadata says so."""
-    host, clock = Host(), Clock()
+    """For a timer: leave when the server's metadata or Heat says so."""
     _on_signals(_interrupted)
-    if wayout.is_asked(host, clock, _options(arguments).url):
-        with host.lock(reports.LOCK):
-            wayout.leave(host, clock, _options(arguments))
+    wayout.watch(Host(), Clock(), _options(arguments), _complain)
     return 0
 
 
@@ -145,6 +142,46 @@ def renew(arguments: argparse.Namespace) -> int:
     _on_signals(_interrupted)
     with Host().lock(reports.LOCK):
         renewal.renew(Host(), Clock(), _options(arguments), _say)
+    return 0
+
+
+def siblings(arguments: argparse.Namespace) -> int:
+    """Report to the servers that share the storage; print what that led to."""
+    from mailimg_firstboot import assignment, rolefile
+
+    host = Host()
+    content = host.read(arguments.role_file)
+    if content is None:
+        raise DocumentError(["{}: missing".format(arguments.role_file)])
+    me = assignment.read(host)
+    if me is None:
+        if not arguments.quiet:
+            _say("this server shares its users with no other, or does not serve yet")
+        return 0
+    done = assignment.refresh(host, rolefile.trusted(content), me)
+    if done.changed or not arguments.quiet:
+        for name, (address, slots) in sorted(done.servers.items()):
+            _say("{} {}: {} of {} slots{}".format(address, name, slots, assignment.SLOTS,
+                                                  " (this server)" if name == me.name else ""))
+    if done.passed_on:
+        _say("sessions ended, of users who are another server's now: {}".format(len(done.passed_on)))
+    return 0
+
+
+def metrics(arguments: argparse.Namespace) -> int:
+    """Print or write what this node tells Prometheus."""
+    from mailimg_firstboot import rolefile
+    from mailimg_firstboot.metrics import collecting
+
+    host = Host()
+    content = host.read(arguments.role_file)
+    if content is None:
+        raise DocumentError(["{}: missing".format(arguments.role_file)])
+    text = collecting.collect(host, Clock(), rolefile.trusted(content), _complain)
+    if arguments.output:
+        host.write(arguments.output, text.encode("utf-8"))
+    else:
+        sys.stdout.write(text)
     return 0
 
 
@@ -247,5 +284,6 @@ def _hint(error: FirstbootError) -> int:
 
 RUNS = {
     "apply": apply, "leave": leave, "watch": watch, "check": check, "status": status, "signatures": check_signatures,
-    "renew": renew, "analyze": analyze, "render": render, "validate": validate,
+    "renew": renew, "siblings": siblings, "metrics": metrics, "analyze": analyze, "render": render,
+    "validate": validate,
 }

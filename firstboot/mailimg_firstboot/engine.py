@@ -6,10 +6,12 @@ from mailimg_firstboot import rolefile, signalling, signatures
 from mailimg_firstboot.errors import FirstbootError, LeavingError, SignalError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.metadata import DRAIN
-from mailimg_firstboot.preparing import Options, prepare, read_role
+from mailimg_firstboot.node import Node
+from mailimg_firstboot.preparing import Options, prepare, read_role, settings
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
+    assignment,
     balancer,
     certificate,
     databases,
@@ -54,9 +56,12 @@ STEPS: Tuple[Step, ...] = (
          needed=False),
     # clamd reads a full virus database for a minute or more on a busy host; a short cap notices the end soon.
     Step("health", health.check, health.apply, health.undo, ("services",), patience=300.0, longest=2.0),
-    # A load balancer under change refuses others for seconds, and a whole group of instances boots at once.
-    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health", "departure"), patience=300.0,
-         longest=5.0, key="balancer"),
+    # What comes for its users from now on is passed on to this server; so it serves, and is in no pool yet.
+    Step("assignment", assignment.check, assignment.apply, assignment.undo, ("health",), patience=120.0),
+    # A load balancer under change refuses others for seconds, and a whole group of instances boots at once: long waits
+    # keep it from answering refusals instead of working (docs/scaling.md).
+    Step("balancer", balancer.check, balancer.apply, balancer.undo, ("health", "departure", "assignment"),
+         patience=300.0, key="balancer"),
 )
 
 
@@ -76,7 +81,8 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         doing = "metadata"
         work = prepare(host, clock, role, options, report.note, report.waiting, report.warn)
         report.about(instance=work.node.instance, signatures=signatures.watched(work),
-                     certificate=certificate_status(work, clock))
+                     certificate=certificate_status(work, clock), services=work.services(),
+                     storage=storage_status(work), heat=work.site["leave"]["heat"])
         if work.order == DRAIN and not options.anyway:
             raise LeavingError("the server's metadata says mailimg:state={}".format(DRAIN))
         report.state("running", "{} {}".format(role.role, work.node.fqdn))
@@ -96,11 +102,22 @@ def apply(host: Host, clock: Clock, report: Report, options: Options, steps: Tup
         if role is not None:
             _stop(host, role, report)
         report.failed(known, doing)
-        if role is not None and work is not None and not isinstance(error, SignalError):
-            signalling.send(work.site, trust(role), work.node.instance, False, "{}: {}".format(doing, known.message),
-                            clock, report.warn)
+        if role is not None and not isinstance(error, SignalError):
+            site, me = (work.site, work.node) if work else _whom_to_tell(host, clock, role, options)
+            if me is not None:
+                signalling.send(site, trust(role), me.instance, False, "{}: {}".format(doing, known.message), clock,
+                                report.warn)
         raise
     return work
+
+
+def _whom_to_tell(host: Host, clock: Clock, role: rolefile.RoleFile,
+                  options: Options) -> Tuple[Dict[str, Any], Optional[Node]]:
+    """Site document and node for a signal when secrets could not be opened; nobody, if the documents are wrong."""
+    try:
+        return settings(host, clock, role, options._replace(patience=0.0), "signal")
+    except FirstbootError:
+        return {}, None
 
 
 def trust(role: rolefile.RoleFile) -> str:
@@ -112,6 +129,12 @@ def certificate_status(work: Work, clock: Clock) -> Optional[Dict[str, Any]]:
     """What status.json holds of the layer's certificate."""
     found = work.certificate
     return found.status(clock.epoch(), work.site["tls"]["warn_days"]) if found else None
+
+
+def storage_status(work: Work) -> Optional[Dict[str, Any]]:
+    """What status.json holds of shared storage: what is to be mounted."""
+    place = work.role.mount
+    return None if place is None else dict(storage.wanted(work, place)._asdict())
 
 
 def differences(host: Host, work: Work) -> List[Tuple[str, str]]:

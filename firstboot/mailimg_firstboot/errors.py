@@ -64,6 +64,10 @@ class LeavingError(FirstbootError):
     """The node is to leave, not to serve."""
 
 
+class BusyError(FirstbootError):
+    """Another run is at work on this machine."""
+
+
 class SignalError(FirstbootError):
     """A signal asked the run to end."""
 

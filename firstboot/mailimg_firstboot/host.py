@@ -10,14 +10,15 @@ import os
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from mailimg_firstboot import clocks, encoding
 from mailimg_firstboot.cloud import Cloud
 from mailimg_firstboot.disks import Disks
 from mailimg_firstboot.domain import Domain
-from mailimg_firstboot.errors import FirstbootError, StepError
+from mailimg_firstboot.errors import BusyError, FirstbootError, StepError
 from mailimg_firstboot.mariadb import MariaDB
 from mailimg_firstboot.nfs import NFS
 from mailimg_firstboot.postfix import Postfix
@@ -87,6 +88,10 @@ class Host:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return FileState(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), stat.S_ISREG(found.st_mode))
+
+    def age(self, path: str) -> float:
+        """Seconds since a file that is there was written; below 0 where the clock was set back."""
+        return time.time() - self.path(path).stat().st_mtime
 
     def ids(self, owner: str, group: str) -> Tuple[int, int]:
         """Numbers of an account and a group of this machine.
@@ -163,6 +168,33 @@ class Host:
             target.unlink()
             self._sync(target.parent)
 
+    def entries(self, path: str) -> List[str]:
+        """Names of what a folder holds; nothing, when there is no folder."""
+        try:
+            return sorted(one.name for one in self.path(path).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def empty(self, path: str) -> None:
+        """Remove all that a folder holds, and leave the folder.
+
+        Raises:
+            StepError: something cannot be removed.
+        """
+        import shutil
+
+        for name in self.entries(path):
+            target = self.path(path) / name
+            try:
+                if target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(str(target))
+                else:
+                    target.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StepError("remove {}/{}: {}".format(path, name, error.strerror)) from error
+
     def give(self, path: str, uid: int, gid: int, mode: int) -> None:
         """Set owner, group and mode of a folder.
 
@@ -188,7 +220,7 @@ class Host:
         """Hold a lock until the block or the process ends.
 
         Raises:
-            FirstbootError: somebody else holds it.
+            BusyError: somebody else holds it.
         """
         import fcntl
 
@@ -199,8 +231,8 @@ class Host:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise FirstbootError("another run of mailimg-firstboot is at work on this machine",
-                                     "Wait for it: `mailimg-firstboot status --wait`.") from None
+                raise BusyError("another run of mailimg-firstboot is at work on this machine",
+                                "Wait for it: `mailimg-firstboot status --wait`.") from None
             yield
         finally:
             os.close(handle)
@@ -241,7 +273,15 @@ class Host:
             finally:
                 os.close(handle)
 
-    def probe(self, check: HealthCheck) -> Optional[str]:
-        """Carry out a health check: None, or what is wrong in words."""
+    def probe(self, check: HealthCheck, patience: float = 10.0) -> Optional[str]:
+        """Carry out a health check: None, or what is wrong in words; `patience` in seconds for each answer.
+
+        A daemon on the same machine that needs longer does not serve.
+        """
         from mailimg_firstboot import probes
-        return probes.probe(check)
+        return probes.probe(check, patience)
+
+    def talk(self, place: Union[str, int], request: bytes, end: bytes, patience: float) -> bytes:
+        """What a daemon of this machine answers at a socket or port; see `probes.talk`."""
+        from mailimg_firstboot import probes
+        return probes.talk(str(self.path(place)) if isinstance(place, str) else place, request, end, patience)

@@ -12,7 +12,7 @@ from mailimg_firstboot.parting import flush, handover, intake, secrets, sessions
 from mailimg_firstboot.preparing import Options, prepare, read_role
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
-from mailimg_firstboot.steps import balancer, certificate, join, services, storage
+from mailimg_firstboot.steps import assignment, balancer, certificate, join, services, storage
 from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
 
@@ -30,7 +30,9 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         force: what cannot be done becomes a warning, and mail that nobody takes stays behind on the disk.
     """
     made = [
-        Step("drain", balancer.drained, balancer.drain, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
+        Step("drain", balancer.drained, balancer.drain, balancer.apply, patience=PEERS, key="balancer"),
+        # Its users log in anew, at those whose they are now. Without the storage nobody can be told: they find out.
+        Step("assignment", assignment.left, assignment.undo, assignment.apply, patience=60.0, needed=False),
         Step("sessions", sessions.check, sessions.apply, sessions.undo, patience=deadline, longest=5.0, needed=False),
         Step("intake", intake.check, intake.apply, intake.undo),
         Step("flush", flush.check, flush.apply, flush.undo, patience=flushing, longest=10.0, needed=False),
@@ -40,7 +42,7 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
         Step("services", running, services.undo, services.apply),
         # Whoever used it is stopped; a server that is away must not keep the node from going.
         Step("storage", storage.left, storage.undo, storage.apply, needed=False),
-        Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, longest=5.0, key="balancer"),
+        Step("member", balancer.left, balancer.undo, balancer.apply, patience=PEERS, key="balancer"),
         Step("account", account, join.undo, join.apply, patience=PEERS, longest=5.0),
         Step("certificate", certificate.check, certificate.undo, certificate.apply),
         Step("secrets", secrets.check, secrets.apply, secrets.undo),
@@ -77,7 +79,7 @@ def leave(
         report.about(role=role.role, distro=role.distro)
         doing = "metadata"
         work = prepare(host, clock, role, options._replace(leaving=True), report.note, report.waiting, report.note)
-        report.about(instance=work.node.instance)
+        report.about(instance=work.node.instance, services=work.services(), heat=work.site["leave"]["heat"])
         report.state("leaving", "{} {}".format(role.role, work.node.fqdn))
         times = work.site["leave"]
         failure = run_steps(steps(times["deadline"] if deadline is None else deadline, times["flush"],

@@ -4,7 +4,7 @@ There is no password: accounts are those of the operating system. The statements
 CREATE USER IF NOT EXISTS; it is GRANT that makes an account.
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 # Seconds for a statement: a server that has just recovered answers slowly, and none of these is large.
 TIMEOUT = 120.0
@@ -17,6 +17,10 @@ LOOK = (
     " UNION SELECT 'rights' FROM mysql.db WHERE Db = '{name}' AND User = '{account}' AND Host = 'localhost'"
     " AND Select_priv = 'Y' AND Insert_priv = 'Y' AND Create_priv = 'Y' AND Alter_priv = 'Y'"
 )
+
+# Counters of the server, and how they are asked for.
+COUNTERS = ("Questions", "Slow_queries", "Threads_connected")
+FIGURES = "SHOW GLOBAL STATUS WHERE Variable_name IN ({})".format(", ".join("'{}'".format(one) for one in COUNTERS))
 
 
 class MariaDB:
@@ -44,7 +48,20 @@ class MariaDB:
             statement = "DROP USER '{}'@'localhost';".format(account)
             self._ask(client, socket, statement, "remove account {}".format(account))
 
-    def _ask(self, client: str, socket: str, statement: str, what: str) -> str:
+    def figures(self, client: str, socket: str, patience: float) -> Dict[str, int]:
+        """Some of the server's own counters, by their names.
+
+        Raises:
+            StepError: it does not answer within `patience` seconds.
+            ValueError: one of them is missing.
+        """
+        said = self._ask(client, socket, FIGURES, "ask the database for its figures", patience)
+        found = {row[0]: int(row[1]) for row in map(str.split, said.splitlines()) if len(row) == 2 and row[1].isdigit()}
+        if set(found) != set(COUNTERS):
+            raise ValueError("the database tells {} only".format(", ".join(sorted(found)) or "nothing"))
+        return found
+
+    def _ask(self, client: str, socket: str, statement: str, what: str, patience: float = TIMEOUT) -> str:
         argv = [client, "--no-defaults", "--protocol=socket", "--socket=" + socket, "--user=root", "--batch",
                 "--skip-column-names", "--execute", statement]
-        return str(self._run(argv, what, TIMEOUT).out.decode("utf-8", "replace"))
+        return str(self._run(argv, what, patience).out.decode("utf-8", "replace"))

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from mailimg_firstboot import mounts, rpc
 from mailimg_firstboot.errors import StepError, TransientError
@@ -23,6 +23,11 @@ PREPARE_TIMEOUT = 240.0
 
 # Seconds in which the journal gets what mount(8) said before systemd called it failed.
 JOURNAL_LATE = 2.0
+
+
+# What onstorage.py does, as messages call it.
+VERBS = {"look": "look at", "trial": "write to", "prepare": "make the folders of", "report": "report to",
+         "retire": "say goodbye to"}
 
 
 class StaleError(TransientError):
@@ -121,11 +126,11 @@ class NFS:
             StaleError: the handle is stale.
             TransientError: the server does not answer.
         """
-        return self._ask("look", place, uid, gid, folders, "", LOOK_TIMEOUT)
+        return self._ask("look", place, uid, gid, LOOK_TIMEOUT, "", str(folders))
 
     def trial(self, place: str, uid: int, gid: int, name: str) -> None:
         """Write and delete a file there; raises as `look` does, and StepError when it is read-only."""
-        self._ask("trial", place, uid, gid, 0, name, LOOK_TIMEOUT)
+        self._ask("trial", place, uid, gid, LOOK_TIMEOUT, name)
 
     def prepare(self, place: str, uid: int, gid: int, folders: int, name: str) -> int:
         """Make the hashed folders; how many this machine made.
@@ -133,19 +138,31 @@ class NFS:
         Raises:
             TransientError: another server is at it, or as `look`.
         """
-        told = self._ask("prepare", place, uid, gid, folders, name, PREPARE_TIMEOUT)
+        told = self._ask("prepare", place, uid, gid, PREPARE_TIMEOUT, name, str(folders))
         if "busy" in told:
             raise TransientError("another server ({}) prepares the folders of {}".format(told["busy"], place))
         return int(told["made"])
 
-    def _ask(self, verb: str, place: str, uid: int, gid: int, folders: int, name: str,
-             timeout: float) -> Dict[str, Any]:
+    def report(self, place: str, uid: int, gid: int, name: str, address: str) -> Dict[str, Tuple[str, float]]:
+        """Tell the other servers of this one; of each its address (empty: it does not serve), and how old that is.
+
+        Raises as `look` does.
+        """
+        told = self._ask("report", place, uid, gid, LOOK_TIMEOUT, name, address)
+        return {one: (str(where), float(age)) for one, (where, age) in told["servers"].items()}
+
+    def retire(self, place: str, uid: int, gid: int, name: str) -> None:
+        """Tell the other servers that this one is gone; raises as `look` does."""
+        self._ask("retire", place, uid, gid, LOOK_TIMEOUT, name)
+
+    def _ask(self, verb: str, place: str, uid: int, gid: int, timeout: float, name: str,
+             *more: str) -> Dict[str, Any]:
         """Run onstorage.py, in a process of its own that may be left waiting."""
-        what = {"look": "look at", "trial": "write to", "prepare": "make the folders of"}[verb] + " " + place
+        what = "{} {}".format(VERBS[verb], place)
         script = str(Path(__file__).with_name("onstorage.py"))
         # -I: nothing of the folder it is in, nor of the environment.
         python = sys.executable
-        argv = [python, "-I", script, verb, str(self._path(place)), str(uid), str(gid), str(folders), name]
+        argv = [python, "-I", script, verb, str(self._path(place)), str(uid), str(gid), name, *more]
         try:
             told: Dict[str, Any] = json.loads(self._run(argv, what, timeout).out.decode("utf-8"))
         except StepError as error:

@@ -1,6 +1,6 @@
 """What is decided before anything is done: the goal of a run, from role.json and the instance's metadata."""
 
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from mailimg_firstboot import cautions, certificates, node, rendering, rolefile, secret, site, sources
 from mailimg_firstboot.errors import DocumentError
@@ -70,6 +70,24 @@ def prepare(
     full = forms.filled(full, found_one.bundle) if found_one else forms.unfetched(full)
     files = rendering.render_all(role, full, me, str(host.path(options.templates)))
     return Work(role, full, me, files, found.order, found_one)
+
+
+def settings(
+    host: Host, clock: Clock, role: rolefile.RoleFile, options: Options, key: str = "cloud",
+) -> Tuple[Dict[str, Any], node.Node]:
+    """The checked site document, with only the secrets below one key resolved, and whose it is. Errors as `prepare`.
+
+    For whoever only asks the cloud, or tells Heat, something: nothing is rendered, told or fetched for it.
+    """
+    found = sources.find(host, clock, options.patience, _quiet, _quiet, options.url)
+    checked = site.load(found.document, role)
+    wanted = {key: checked[key]} if key in checked else {}
+    opened = secret.resolve(wanted, lambda path: _secret_file(host, path)).site
+    return dict(checked, **opened), node.make(found.hostname, found.instance, checked, role)
+
+
+def _quiet(_words: str) -> None:
+    """Who looks every half minute does not say so."""
 
 
 def _secret_file(host: Host, path: str) -> bytes:

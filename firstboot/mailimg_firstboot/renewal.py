@@ -11,6 +11,7 @@ from mailimg_firstboot.certificates import Certificate
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.rendering import RenderedFile
+from mailimg_firstboot.steps import assignment as assignment_step
 from mailimg_firstboot.steps import certificate as certificate_step
 from mailimg_firstboot.steps import render
 from mailimg_firstboot.tls import checks
@@ -49,6 +50,7 @@ def renew(host: Host, clock: Clock, options: preparing.Options, say: Callable[[s
         return
     if certificate_step.check(host, work):
         certificate_step.apply(host, work)
+    assignment_step.renewed(host, work)
     changed = _install(host, work, found)
     reloaded = _reload(host, work, found)
     report.amend(host, clock, certificate=engine.certificate_status(work, clock))

@@ -40,7 +40,7 @@ class Report:
         self._status: Dict[str, Any] = {
             "schema": 1, "role": None, "distro": None, "instance": None, "state": "leaving" if leaving else "starting",
             "message": "", "updated": "", "boot_seconds": None, "signatures": None,
-            "certificate": None, "steps": [],
+            "certificate": None, "services": None, "storage": None, "heat": None, "steps": [],
         }
         # Each run's events stand alone in the file: `analyze` is about the last run, the journal has all of them.
         host.remove(EVENTS)
@@ -50,7 +50,7 @@ class Report:
         self.say(self._status["state"])
 
     def about(self, **known: Any) -> None:
-        """Add what is known of the instance: role, distro, instance, signatures, certificate."""
+        """Add what is known: role, distro, instance, signatures, certificate, services, storage, heat."""
         with self._lock:
             self._status.update(known)
             self._write()

@@ -96,6 +96,7 @@ class MountPoint(NamedTuple):
         owner: number of the account that its root belongs to.
         group: number of its group.
         folders: how many folders mailboxes are hashed into, a power of 16; 0: none.
+        indexes: the folder of the local disk with what is made from them, excerpts included; None: there is none.
     """
 
     path: str
@@ -103,16 +104,38 @@ class MountPoint(NamedTuple):
     owner: int
     group: int
     folders: int
+    indexes: Optional[str] = None
+
+
+class PassOn(NamedTuple):
+    """Where what comes to a port goes, if it is for a user of another server: to a port of that one's."""
+
+    port: int
+    to: int
+    tls: bool
+
+
+class Assignment(NamedTuple):
+    """One server at a time works on a user's mail; `file` says, for Dovecot, who that is."""
+
+    file: str
+    pass_on: List[PassOn]
 
 
 class RoleFile(NamedTuple):
-    """role.json, checked."""
+    """role.json, checked.
+
+    Args:
+        site: dotted keys of the site document without which the role cannot serve.
+        uses: those that it makes use of where they are there, and that the agent has to bring.
+    """
 
     role: str
     distro: str
     identity: str
     version: str
     site: List[str]
+    uses: List[str]
     parameters: Dict[str, Dict[str, Any]]
     facts: Dict[str, Dict[str, Any]]
     services: List[Service]
@@ -122,6 +145,7 @@ class RoleFile(NamedTuple):
     databases: List[Database]
     volume: Optional[Volume]
     mount: Optional[MountPoint]
+    assignment: Optional[Assignment]
 
 
 def load(content: bytes, name: str = "role.json") -> RoleFile:
@@ -142,10 +166,26 @@ def load(content: bytes, name: str = "role.json") -> RoleFile:
     found = schema.problems(document, root, name) or _meaning(document, name)
     if found:
         raise DocumentError(found, REBUILD)
+    return _made(document, root)
+
+
+def trusted(content: bytes) -> RoleFile:
+    """Read role.json as the builder wrote it, unchecked: every run of the agent checks it, and that takes its time.
+
+    Raises:
+        DocumentError: it is no role.json at all.
+    """
+    try:
+        return _made(json.loads(content.decode("utf-8")), schema.load("role.schema.json"))
+    except (ValueError, KeyError, TypeError):
+        raise DocumentError(["role.json: not as the builder writes it"], REBUILD) from None
+
+
+def _made(document: Dict[str, Any], root: schema.Schema) -> RoleFile:
     full = schema.with_defaults(document, root, root)
     return RoleFile(
         role=full["role"], distro=full["distro"], identity=full["identity"], version=full["version"],
-        site=full["site"], parameters=full["parameters"], facts=full["facts"],
+        site=full["site"], uses=full["uses"], parameters=full["parameters"], facts=full["facts"],
         services=[Service(one["name"], one["unit"], one.get("with"), one.get("without")) for one in full["services"]],
         files=[TemplateFile(one["template"], one["path"], one["owner"], one["group"], int(one["mode"], 8),
                             one["service"], one["secret"], one["each"]) for one in full["files"]],
@@ -156,6 +196,7 @@ def load(content: bytes, name: str = "role.json") -> RoleFile:
         databases=[Database(one["name"], one["service"], one["account"]) for one in full["databases"]],
         volume=_volume(full.get("volume")),
         mount=MountPoint(**full["mount"]) if "mount" in full else None,
+        assignment=_assignment(full.get("assignment")),
     )
 
 
@@ -185,6 +226,8 @@ def _meaning(document: Dict[str, Any], name: str) -> List[str]:
     mount = document.get("mount")
     if mount is not None and mount["site"] not in document["site"]:
         found.append("{}: mount.site: {} must be among the keys of `site`".format(name, mount["site"]))
+    if "assignment" in document and mount is None:
+        found.append("{}: assignment: needs `mount`, where servers know of each other".format(name))
     for kind in ("health", "databases"):
         for index, one in enumerate(document.get(kind, [])):
             if "service" in one and one["service"] not in services:
@@ -195,3 +238,7 @@ def _meaning(document: Dict[str, Any], name: str) -> List[str]:
 
 def _volume(one: Optional[Dict[str, Any]]) -> Optional[Volume]:
     return None if one is None else Volume(one["mount"], one["owner"], one["group"], int(one["mode"], 8))
+
+
+def _assignment(one: Optional[Dict[str, Any]]) -> Optional[Assignment]:
+    return None if one is None else Assignment(one["file"], [PassOn(**each) for each in one["pass_on"]])

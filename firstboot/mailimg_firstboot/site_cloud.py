@@ -1,4 +1,4 @@
-"""What the schema of the site document cannot say of `cloud`, `balancer` and references to Barbican."""
+"""What the schema of the site document cannot say of `cloud`, `balancer`, `leave.heat` and references to Barbican."""
 
 import ipaddress
 from typing import Any, Dict, Iterator, List, Tuple
@@ -13,6 +13,9 @@ def problems(document: Dict[str, Any], root: schema.Schema, role: RoleFile) -> I
         for path in schema.paths_to(definition, document, root, root):
             if "cloud" not in document and _at(document, path).startswith("barbican:"):
                 yield schema.where(path), "a secret in Barbican needs the key `cloud`"
+    leave = document.get("leave")
+    if isinstance(leave, dict) and leave.get("heat") is True and "cloud" not in document:
+        yield "cloud", "missing; `leave.heat` needs it"
     balancer = document.get("balancer")
     if isinstance(balancer, dict):
         if "cloud" not in document:

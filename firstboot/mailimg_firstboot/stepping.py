@@ -82,13 +82,19 @@ def run_step(step: Step, host: Host, clock: Clock, report: Report, work: Work) -
     watch = _Watch(clock)
     begun = clock.now()
     attempts: List[str] = []
+    refused = False
 
     def attempt() -> None:
-        difference = step.check(host, work)
+        nonlocal refused
+        # One that was refused is begun again as it is: it looks for itself, and a crowd that asks twice before each try
+        # keeps an API from its work.
+        difference = attempts[-1] if refused else step.check(host, work)
         if difference is None:
             return
         attempts.append(difference)
+        refused = True
         step.apply(host, work)
+        refused = False
         left = step.check(host, work)
         if left is not None:
             raise TransientError(left, progress=left != difference)
@@ -129,6 +135,9 @@ class _Watch(Clock):
 
     def epoch(self) -> float:
         return self._clock.epoch()
+
+    def spread(self, seconds: float) -> float:
+        return self._clock.spread(seconds)
 
     def sleep(self, seconds: float) -> None:
         begun = self._clock.now()

@@ -19,10 +19,36 @@ examples:
   mailimg-firstboot status --wait          wait until the node is ready or has failed
   mailimg-firstboot check                  what would the next run change?
   mailimg-firstboot analyze                where did the time of the last boot go?
+  mailimg-firstboot metrics                queues, daemons, storage, certificate in figures
+  mailimg-firstboot siblings               which servers share the mailboxes, and the work on them?
   mailimg-firstboot leave                  out of the platform: pools, mail queue, directory
   mailimg-firstboot render                 the configuration as it must be, secrets masked
   mailimg-firstboot render --role-file role.json --site site.yaml --templates templates --output out
   journalctl -u mailimg-firstboot          every event, one JSON line each
+"""
+
+METRICS = "print what monitoring wants to know of this node, as Prometheus text"
+METRICS_HELP = """\
+Print what an operator asks of this node at night, in Prometheus' text format: which daemons answer, mail queues and
+their oldest message, the filter's workers and quarantine, signatures, sessions, storage, the certificate's end, the
+agent's state. What does not answer is `mailimg_up{check="..."} 0`; it takes 8 seconds at most, and changes nothing.
+
+mailimg-metrics.timer has it written to /var/lib/prometheus/node-exporter/mailimg.prom every half minute, where
+node_exporter's textfile collector finds it.
+
+  mailimg-firstboot metrics | grep -v '^#'
+  mailimg-firstboot metrics | grep mailimg_up
+"""
+
+SIBLINGS = "report to the servers that share this one's storage, and print who works for how many users"
+SIBLINGS_HELP = """\
+Each user's mail is worked on by one of the servers that share a storage. This reports to the others that this server
+is there, if its daemons answer, reads who else has reported in the last 45 seconds, and writes for Dovecot whose each
+user is; sessions of users who are another's now are ended, so that they log in there. mailimg-siblings.timer does it
+every 15 seconds. A server that serves alone, or a role without shared storage, passes nothing on.
+
+  mailimg-firstboot siblings
+  doveadm auth lookup -x service=imap -x lport=143 USER     whose is USER? no `proxy`: this server's
 """
 
 # Seconds for a metadata service that a person is waiting for.
@@ -67,7 +93,7 @@ def parser(runs: Dict[str, Callable[[argparse.Namespace], int]]) -> argparse.Arg
     one.add_argument("--force", action="store_true",
                      help="go on although mail is left that nobody takes, or a peer does not answer")
     one.add_argument("--shutdown", action="store_true", help="for the unit: only if the machine is being switched off")
-    command("watch", "leave if the server's metadata says so; for the timer", SHORT_PATIENCE)
+    command("watch", "leave if the server's metadata or Heat says so; for the timer", SHORT_PATIENCE)
     command("check", "print what `apply` would change; changes nothing", SHORT_PATIENCE)
     one = command("status", "print how far the last run came; exit status 0 means ready")
     one.add_argument("--wait", action="store_true", help="wait until the node is ready or has failed")
@@ -77,6 +103,19 @@ def parser(runs: Dict[str, Callable[[argparse.Namespace], int]]) -> argparse.Arg
     one = command("signatures", "print how old the virus signatures are; exit status 1: too old")
     one.add_argument("--journal", action="store_true", help="for the timer: a warning for the journal, exit status 0")
     command("renew", "fetch the certificate again; hand a new one to the daemons that use it", 300.0)
+    one = command("siblings", SIBLINGS)
+    one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
+                     help="what the image is (default: %(default)s)")
+    one.add_argument("--quiet", action="store_true", help="for the timer: print changes only")
+    one.description = SIBLINGS_HELP
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
+    one = command("metrics", METRICS)
+    one.add_argument("--role-file", type=_path, metavar="FILE", default="/etc/mailimg/role.json",
+                     help="what the image is (default: %(default)s)")
+    one.add_argument("--output", type=_path, metavar="FILE",
+                     help="replace FILE, readable for everybody, as a whole (default: standard output)")
+    one.description = METRICS_HELP
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
     command("analyze", "print where the time of the last run went")
     one = command("render", "print the role's files as they must be, secrets masked", SHORT_PATIENCE)
     one.add_argument("--site", type=_path, metavar="FILE", help="a site document (default: the instance's)")

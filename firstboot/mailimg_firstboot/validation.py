@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 from mailimg_firstboot import cautions, metadata, node, rendering, secret, site
 from mailimg_firstboot.errors import DocumentError
 from mailimg_firstboot.rolefile import RoleFile
+from mailimg_firstboot.tls import forms
 
 # What a document is checked for, when there is no server yet.
 SOME_INSTANCE = "00000000-0000-4000-8000-000000000000"
@@ -34,7 +35,7 @@ def validate(role: RoleFile, content: bytes, name: str, template_dir: str) -> Fi
     """Check a site document, alone or in user data, for the instances of a role.
 
     Every file of the role is rendered, with a mask for each secret that does not stand in the document: a `file:`
-    reference need not exist here.
+    reference need not exist here. A certificate is not fetched.
 
     Args:
         content: of the file: YAML, or user data as Nova takes it (a MIME message with a part
@@ -45,7 +46,7 @@ def validate(role: RoleFile, content: bytes, name: str, template_dir: str) -> Fi
         document = document_of(content, name)
         checked = site.load(document, role)
         me = node.make(role.role + "-1", SOME_INSTANCE, checked, role)
-        rendering.render_all(role, secret.mask(checked, literal=True), me, template_dir)
+        rendering.render_all(role, forms.unfetched(secret.mask(checked, literal=True)), me, template_dir)
     except DocumentError as error:
         return Findings(list(error.problems), [], error.hint)
     warnings = secret.literals(checked) + cautions.of(role, checked)

@@ -1,4 +1,4 @@
-"""Trying again what is transient: growing, capped waits up to a deadline that stands in the log."""
+"""Trying again what is transient: growing, capped, scattered waits up to a deadline that stands in the log."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from mailimg_firstboot.errors import CutError, GaveUpError, TransientError
 
 T = TypeVar("T")
 
-# Seconds of the first wait; each next one is twice as long, up to the cap.
+# Seconds of the first wait, at most; each next one is twice as long, up to the cap.
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 15.0
 
@@ -53,6 +53,12 @@ class Clock:
         if select.select([self._end], [], [], seconds)[0]:
             raise CutError("the wait was cut off")
 
+    def spread(self, seconds: float) -> float:
+        """Between half of it and all of it: a group of instances that boots at once must not ask in step."""
+        import random  # late: see cli
+
+        return random.uniform(seconds / 2, seconds)  # noqa: S311 - guards nothing
+
     def epoch(self) -> float:
         """The time of day in seconds since 1970."""
         return time.time()
@@ -91,7 +97,7 @@ def keep_trying(
                     words += " (tried {} times in {:.0f} s)".format(attempts, clock.now() - begun)
                 raise GaveUpError(words, error.hint) from error
             wait = FIRST_WAIT if error.progress else wait
-            wait_now = min(wait, left)
+            wait_now = min(clock.spread(wait), left)
             note("{}; again in {:.1f} s, deadline in {:.0f} s".format(error.message, wait_now, left))
         clock.sleep(wait_now)
         wait = min(wait * 2, longest)

@@ -26,3 +26,7 @@ class Work(NamedTuple):
     files: List[RenderedFile]
     order: str = ""
     certificate: Optional[Certificate] = None
+
+    def services(self) -> List[str]:
+        """Names of the role's services that the site wants."""
+        return [one.name for one in self.role.services if one.wanted(self.site)]

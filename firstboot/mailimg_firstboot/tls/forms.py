@@ -10,7 +10,7 @@ from mailimg_firstboot.tls.bundle import Bundle
 
 def wanted(site: Dict[str, Any], role: RoleFile) -> Optional[Dict[str, Any]]:
     """`tls` of a checked site document, or None for a role that has no use for it: its document serves others."""
-    uses = "tls" in role.site or any(service.key == "tls" for service in role.services)
+    uses = "tls" in role.site + role.uses or any(service.key == "tls" for service in role.services)
     return site.get("tls") if uses else None
 
 

@@ -7,13 +7,23 @@ import os
 import pwd
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 from firstboot_domain import FakeDomain
 from firstboot_fuse import Fuse
 from firstboot_pools import FakeCloud
 from firstboot_postfix import FakePostfix
-from firstboot_store import MARIADB_UNIT, PLACE, STORE, STORED_KEYS, FakeDisks, FakeMariaDB, FakeNFS, FakeSELinux
+from firstboot_store import (
+    MARIADB_UNIT,
+    PLACE,
+    SHARED,
+    STORE,
+    STORED_KEYS,
+    FakeDisks,
+    FakeMariaDB,
+    FakeNFS,
+    FakeSELinux,
+)
 
 from mailimg_firstboot import node as nodes
 from mailimg_firstboot import preparing, rendering, rolefile, secret, site
@@ -95,6 +105,9 @@ class FakeSystemd(Systemd):
             return UnitState(False, False, "inactive (dead)")
         return UnitState(True, unit in self.running, "active (running)" if unit in self.running else "inactive (dead)")
 
+    def active_since(self, units: Sequence[str], patience: float = 30.0) -> Dict[str, Optional[float]]:
+        return {unit: 990.0 if unit in self.running else None for unit in units}
+
     def _order(self, order: str, unit: str) -> None:
         self.host.fuse.before(f"{order} {unit}")
         self.orders.append(f"{order} {unit}")
@@ -171,7 +184,7 @@ class FakeHost(Host):
     def console(self, line: str) -> None:
         self.said.append(line)
 
-    def probe(self, check: HealthCheck) -> Optional[str]:
+    def probe(self, check: HealthCheck, patience: float = 10.0) -> Optional[str]:
         return self.answers.get(check.name)
 
 
@@ -196,6 +209,9 @@ class FakeClock(Clock):
         if self.on_sleep:
             self.on_sleep.pop(0)()
 
+    def spread(self, seconds: float) -> float:
+        return seconds
+
 
 def with_keys(document: Dict[str, Any], **paths: Any) -> Dict[str, Any]:
     """A copy of a document with values set; `a__b=1` sets a.b."""
@@ -205,7 +221,7 @@ def with_keys(document: Dict[str, Any], **paths: Any) -> Dict[str, Any]:
         holder = full
         for part in way:
             holder = holder.setdefault(part, {})
-        holder[last] = value
+        holder[last] = copy.deepcopy(value)
     return full
 
 
@@ -223,16 +239,18 @@ def seed(host: FakeHost, document: Optional[Dict[str, Any]] = None, meta: Option
     (folder / "user_data").write_text(json.dumps(SITE if document is None else document))
 
 
-def machine(root: Path, store: bool = False) -> FakeHost:
+def machine(root: Path, store: bool = False, shared: bool = False) -> FakeHost:
     """A freshly booted image of the role, with accounts that the caller may give files to.
 
     Args:
         store: the role has a database, a volume and a mount as well.
+        shared: and its servers share the work on what is mounted.
     """
     host = FakeHost(root)
+    mine = with_keys(storing(ROLE) if store else ROLE, **SHARED if shared else {})
     uid, gid = os.getuid(), os.getgid()
     for name, content in {
-        "/etc/mailimg/role.json": json.dumps(storing(ROLE) if store else ROLE),
+        "/etc/mailimg/role.json": json.dumps(mine),
         "/etc/passwd": f"root:x:{uid}:{gid}:{pwd.getpwuid(uid).pw_name}:/root:/bin/sh\n",
         "/etc/group": f"root:x:{gid}:{grp.getgrgid(gid).gr_name}\npostfix:x:{gid}:\n",
         "/etc/selinux/config": "# mode:\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
@@ -271,6 +289,7 @@ def picture(host: FakeHost) -> Dict[str, Any]:
              for path in host.root.rglob("*") if path.is_file()}
     units = {"running": dict(host.systemd.running), "orders": len(host.systemd.orders)}
     stored = {"databases": set(host.mariadb.databases), "accounts": set(host.mariadb.accounts),
-              "given": dict(host.given), "folders": set(host.nfs.folders), "pools": dict(host.cloud.dialect.held),
+              "given": dict(host.given), "folders": set(host.nfs.folders),
+              "roster": dict(host.nfs.roster), "pools": dict(host.cloud.dialect.held),
               "accounts of computers": host.domain.state()}
     return {"files": files, "name": host.name, **units, **stored}

@@ -1,9 +1,12 @@
-"""Pools in memory, for tests that may not talk to a load balancer; what decides about them is the agent's own."""
+"""Pools and a Heat in memory, for tests that may not talk to a cloud; what decides about them is the agent's own."""
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+from firstboot_heat import FakeSession
 
 from mailimg_firstboot.cloud import Cloud, balancer
 from mailimg_firstboot.cloud.balancer import Balancer, Dialect, Goal, Member
+from mailimg_firstboot.cloud.heat import Heat
 
 if TYPE_CHECKING:
     from firstboot_machine import FakeHost
@@ -48,11 +51,16 @@ class FakeDialect(Dialect):
 
 
 class FakeCloud(Cloud):
-    """A cloud with that pool; the instance has one address."""
+    """A cloud with that pool, and a Heat; the instance has one address."""
 
     def __init__(self, host: "FakeHost") -> None:
         super().__init__()
         self.dialect = FakeDialect(host)
+        self.stack = FakeSession(host)
+
+    def heat(self, site: Dict[str, Any], role: Any, state: Optional[str] = None) -> Heat:
+        self.stack.begin(state)
+        return Heat(self.stack)
 
     def balancer(self, site: Dict[str, Any], role: Any, node: Any) -> Balancer:
         return Balancer(self.dialect, balancer.goals(site, role.ports, node.instance, "10.0.0.7"))

@@ -17,6 +17,8 @@ DISK_SIZE = 4 << 20
 MARIADB_UNIT = "mariadb.service"
 
 PLACE = "/MAILBOXES"
+INDEXES = "/var/lib/dovecot/indexes"
+SIBLINGS = "/var/lib/dovecot/siblings"
 FOLDERS = 16
 
 # What a role with a database, a volume and a mount has more than the role of the other tests.
@@ -24,8 +26,14 @@ STORE: Dict[str, Any] = {
     "site": ["domains", "cloud_domain", "networks", "directory", "vips.delivery", "volume", "storage"],
     "databases": [{"name": "sogo", "service": "mariadb", "account": "sogo"}],
     "volume": {"mount": "/NFSVOL", "owner": 5000, "group": 5000, "mode": "0750"},
-    "mount": {"path": PLACE, "site": "storage", "owner": 5000, "group": 5000, "folders": FOLDERS},
+    "mount": {"path": PLACE, "site": "storage", "owner": 5000, "group": 5000, "folders": FOLDERS,
+              "indexes": INDEXES},
     "facts__mariadb": {"client": "/usr/bin/mariadb", "socket": "/run/mysqld/mysqld.sock"},
+}
+
+# What it has besides if its servers share the work.
+SHARED: Dict[str, Any] = {
+    "assignment": {"file": SIBLINGS, "pass_on": [{"port": 24, "to": 10124}, {"port": 143, "to": 10143, "tls": True}]},
 }
 
 # What the site document has for it.
@@ -52,6 +60,7 @@ class FakeNFS(NFS):
         self.refuses = ""
         self.unfit: Optional[Exception] = None
         self.exported: Optional[List[str]] = ["/NFSVOL"]
+        self.roster: Dict[str, Tuple[str, float]] = {}
 
     def table(self, units: Dict[str, Any]) -> None:
         """The kernel's tables, as the units that run make them."""
@@ -89,6 +98,19 @@ class FakeNFS(NFS):
     def trial(self, place: str, uid: int, gid: int, name: str) -> None:
         if self.unfit:
             raise self.unfit
+
+    def report(self, place: str, uid: int, gid: int, name: str, address: str) -> Dict[str, Tuple[str, float]]:
+        if self.unfit:
+            raise self.unfit
+        self.host.fuse.before("report")
+        self.roster[name] = (address, 0.0)
+        self.host.fuse.after("report")
+        return dict(self.roster)
+
+    def retire(self, place: str, uid: int, gid: int, name: str) -> None:
+        self.host.fuse.before("retire")
+        self.roster.pop(name, None)
+        self.host.fuse.after("retire")
 
     def prepare(self, place: str, uid: int, gid: int, folders: int, name: str) -> int:
         for half in (range(folders // 2), range(folders // 2, folders)):

@@ -44,12 +44,13 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "boot_seconds": 12.5}
     assert set(found) == {
         "schema", "role", "distro", "instance", "state", "message", "updated", "boot_seconds", "signatures",
-        "certificate", "steps"}
+        "certificate", "services", "storage", "heat", "steps"}
+    assert (found["services"], found["storage"], found["heat"]) == (["clamd", "postfix"], None, False)
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
         ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("storage", "clean"),
         ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
         ("departure", "clean"),
-        ("timesync", "clean"), ("health", "clean"), ("balancer", "clean")]
+        ("timesync", "clean"), ("health", "clean"), ("assignment", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out
     assert [json.loads(line) for line in out.splitlines()] == read_events(host)
@@ -212,37 +213,39 @@ def number_of_changes(path: Path, store: bool) -> int:
     return max(first, len(host.fuse.changes) - first)
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("serving", [False, True], ids=["fresh", "serving"])
 @pytest.mark.parametrize("store", [False, True], ids=["mail", "store"])
-def test_killed_anywhere_it_converges(store: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kill a first run, and a run that changes a serving node, before and after every single change."""
+def test_killed_anywhere_it_converges(
+    store: bool, serving: bool, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kill a first run, or a run that changes a serving node, before or after every single change."""
     # The page cache outlives a killed process; waiting for the disk ten thousand times would prove nothing here.
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
     changes = number_of_changes(tmp_path / "count", store)
     assert changes > 20
-    for serving in (False, True):
-        for moment in ("before", "after"):
-            for number in range(changes + 10):
-                host = machine(tmp_path / f"{serving}-{moment}-{number}", store)
-                if serving:
-                    run(host)
-                    seed(host, sites(store)[1])
-                host.fuse.blows = (len(host.fuse.changes) + number, moment)
-                try:
-                    run(host)
-                except Killed:
-                    host.fuse.dead, host.fuse.blows = False, None
-                else:
-                    host.fuse.blows = None
-                run(host)
-                work = preparing.prepare(host, FakeClock(), preparing.read_role(host, Options()), Options(),
-                                      lambda _: None, lambda _: None, lambda _: None)
-                assert engine.differences(host, work) == []
-                for service in work.role.services:
-                    read = host.systemd.running[service.unit]
-                    for one in work.files:
-                        if one.service == service.name:
-                            assert read[one.path] == one.content, f"{service.name} runs with an old {one.path}"
-                shutil.rmtree(host.root)
+    for number in range(changes + 10):
+        host = machine(tmp_path / str(number), store)
+        if serving:
+            run(host)
+            seed(host, sites(store)[1])
+        host.fuse.blows = (len(host.fuse.changes) + number, moment)
+        try:
+            run(host)
+        except Killed:
+            host.fuse.dead, host.fuse.blows = False, None
+        else:
+            host.fuse.blows = None
+        run(host)
+        work = preparing.prepare(host, FakeClock(), preparing.read_role(host, Options()), Options(),
+                                 lambda _: None, lambda _: None, lambda _: None)
+        assert engine.differences(host, work) == []
+        for service in work.role.services:
+            read = host.systemd.running[service.unit]
+            for one in work.files:
+                if one.service == service.name:
+                    assert read[one.path] == one.content, f"{service.name} runs with an old {one.path}"
+        shutil.rmtree(host.root)
 
 
 def test_check_changes_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from firstboot_fuse import Killed
 from firstboot_machine import PASSWORD, SITE, FakeClock, FakeHost, machine, picture, seed, with_keys, work
 from firstboot_pools import POOLED
-from firstboot_store import PLACE, STORED_KEYS
+from firstboot_store import INDEXES, PLACE, STORED_KEYS
 
 from mailimg_firstboot import certificates, engine, leaving, mta, postfix, sockets, wayout
 from mailimg_firstboot.errors import LeavingError, StepError
@@ -117,6 +117,22 @@ def test_the_mailboxes_storage_is_let_go(tmp_path: Path) -> None:
     assert picture(host) == before
 
 
+def test_indexes_of_mailboxes_go(tmp_path: Path) -> None:
+    host = machine(tmp_path, True)
+    goal = work(host, with_keys(SITE, **STORED_KEYS))
+    secrets.apply(host, goal)
+    assert secrets.check(host, goal) is None
+    index = host.path(INDEXES + "/0a1/anna/.INBOX/dovecot.index.cache")
+    index.parent.mkdir(parents=True)
+    index.write_bytes(b"Subject: what nobody else may read")
+    host.path(INDEXES + "/link").symlink_to(host.path(PLACE))
+    host.path(PLACE + "/mail").write_bytes(b"stays")
+    assert secrets.check(host, goal) == INDEXES + " has indexes of mailboxes"
+    secrets.apply(host, goal)
+    assert (secrets.check(host, goal), host.entries(INDEXES)) == (None, [])
+    assert (host.path(INDEXES).is_dir(), host.read(PLACE + "/mail")) == (True, b"stays")
+
+
 def test_storage_that_cannot_be_let_go_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = machine(tmp_path, True)
     seed(host, with_keys(SITE, **STORED_KEYS))
@@ -151,7 +167,7 @@ def test_law(step: Step, tmp_path: Path) -> None:
         table.parent.mkdir(parents=True, exist_ok=True)
         table.write_text(SESSION)
     before = picture(host)
-    if step.name in ("account", "storage"):
+    if step.name in ("account", "assignment", "storage"):
         assert step.check(host, goal) is None, "a site without a domain has none, nor a role without a mount"
         return
     assert step.check(host, goal), "a serving node differs"

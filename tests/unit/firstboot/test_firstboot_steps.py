@@ -34,8 +34,9 @@ def run_before(step: Step, host: FakeHost, goal: Work) -> None:
 def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
-    host = machine(tmp_path, store)
-    document = with_keys(SITE, leave={"at_shutdown": True}, **STORED_KEYS, **POOLED) if store else SITE
+    host = machine(tmp_path, store, step.name == "assignment")
+    document = with_keys(SITE, leave={"at_shutdown": True}, **STORED_KEYS, **POOLED,
+                         balancer__address="10.0.0.7") if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
     goal = goal._replace(certificate=made())
     break_world, mend_world = WATCHERS.get(step.name, (lambda _: None, lambda _: None))
@@ -66,11 +67,12 @@ def test_order_is_meaning() -> None:
     assert graph.problems(graph_of) == []
     needed = {step.name for step in STEPS if step.needed}
     assert graph.ancestors(graph_of, "balancer") == needed - {"balancer"}, "announced when everything else holds"
-    assert graph.ancestors(graph_of, "services") == needed - {"balancer", "departure", "health", "services"}
+    assert graph.ancestors(graph_of, "services") == needed - {"assignment", "balancer", "departure", "health",
+                                                                      "services"}
     assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
-@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases"])
+@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases", "assignment"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)

@@ -239,6 +239,7 @@ def test_what_a_look_says(tmp_path: Path, answer: str, kind: Optional[type], wor
     ({"path": "/a/b", "site": "networks", "owner": 1, "group": 1}, "mount.path"),
     ({"path": "/a", "site": "networks", "owner": 0, "group": 1}, "mount.owner"),
     ({"path": "/a", "site": "networks", "owner": 1, "group": 1, "folders": 100}, "mount.folders"),
+    ({"path": "/a", "site": "networks", "owner": 1, "group": 1, "indexes": "/a/../etc"}, "mount.indexes"),
     ({"path": "/a", "site": "storage", "owner": 1, "group": 1}, "mount.site: storage must be among the keys of `site`"),
 ])
 def test_mount_of_role_json(mount: Dict[str, object], words: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import pytest
 from firstboot_certificates import CHAIN, LEAF
-from firstboot_machine import SITE, role, with_keys
+from firstboot_machine import ROLE, SITE, role, with_keys
 
 from mailimg_firstboot import secret, site
 from mailimg_firstboot.errors import DocumentError
@@ -84,3 +84,16 @@ def test_what_is_not_fetched_is_shown_in_words() -> None:
     assert forms.unfetched(inline) is inline
     assert inline["tls"]["key"].reveal() == MASK
     assert forms.unfetched({"domains": []}) == {"domains": []}
+
+
+@pytest.mark.parametrize(("paths", "fetches"), [
+    ({}, False),
+    ({"uses": ["tls"]}, True),
+    ({"site": ["tls"]}, True),
+    ({"services": [*ROLE["services"], {"name": "nginx", "unit": "nginx.service", "with": "tls"}]}, True),
+])
+def test_only_a_role_with_a_use_for_it_fetches_it(paths: Dict[str, Any], fetches: bool) -> None:
+    """One document serves a whole platform: a layer without a use for the certificate must not fail over it."""
+    found = load(BY_URL)
+    assert forms.wanted(found, role(**paths)) == (found["tls"] if fetches else None)
+    assert forms.wanted({"domains": []}, role(**paths)) is None

@@ -46,6 +46,20 @@ def test_right_without_its_secrets(tmp_path: Path, content: bytes) -> None:
     assert findings(tmp_path, content) == validation.Findings([], [], "")
 
 
+@pytest.mark.parametrize("tls", [
+    {"url": "https://files.example.org/layer.pem"},
+    {"certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "key": "file:/layer.key"},
+])
+def test_right_wherever_the_certificate_comes_from(tmp_path: Path, tls: Dict[str, str]) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    for name in ("clamd.conf.j2", "main.cf.j2"):
+        (templates / name).write_text("{{ site.tls.certificate }}\n")
+    (templates / "recipients.cf.j2").write_text("{{ site.tls.key }}\n")
+    content = as_bytes(with_keys(ELSEWHERE, tls=tls))
+    assert validation.validate(role(), content, "site.yaml", str(templates)).problems == []
+
+
 def test_literal_secrets_are_warned_of_and_checked(tmp_path: Path) -> None:
     assert findings(tmp_path, as_bytes(SITE)).warnings == [LITERAL]
     templates = tmp_path / "templates"
