@@ -154,8 +154,8 @@ def test_no_weak_cipher_where_the_defaults_are_old(role: str) -> None:
         assert main["smtp_tls_ciphers"] == "medium"
     if "smtpd_tls_cert_file" in main:
         assert main["smtpd_tls_protocols"].split(", ") == ["!SSLv2", "!SSLv3", "!TLSv1", "!TLSv1.1"]
-        assert main["smtpd_tls_ciphers"] == "medium"
-        assert {"aNULL", "EXPORT", "RC4", "kEDH"} <= set(main["smtpd_tls_exclude_ciphers"].split(", "))
+        assert main["smtpd_tls_ciphers"] == "high"
+        assert {"aNULL", "EXPORT", "RC4", "kRSA", "kEDH"} <= set(main["smtpd_tls_exclude_ciphers"].split(", "))
 
 
 @pytest.mark.parametrize("distro", DISTROS)

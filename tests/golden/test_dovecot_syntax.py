@@ -30,7 +30,7 @@ DOVECOT_ROLES = [
 DISTROS = roles.distro_names(RESOURCES)
 
 
-PLUGIN = re.compile(r"^plugin \{.*?^\}", flags=re.MULTILINE | re.DOTALL)
+PLUGIN = re.compile(r"^(?P<indent> *)plugin \{.*?^(?P=indent)\}", flags=re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"^\s*([a-z][a-z0-9_]*) =", flags=re.MULTILINE)
 
 
@@ -47,7 +47,7 @@ def names(text: str) -> list[str]:
 
 def unknown_settings(text: str) -> list[str]:
     """Settings of dovecot.conf that Dovecot 2.2.36, or Pigeonhole 0.4.24 inside of `plugin`, does not know."""
-    sieve = [name for part in PLUGIN.findall(text) for name in NAME.findall(part) if name.startswith("sieve")]
+    sieve = [name for part in PLUGIN.finditer(text) for name in NAME.findall(part[0]) if name.startswith("sieve")]
     return [name for name in names(text) if name not in KNOWN] + [
         name for name in sieve if name.rstrip("0123456789") not in KNOWN_SIEVE]
 
@@ -102,3 +102,16 @@ def test_an_index_that_the_distribution_does_not_have_is_refused() -> None:
         site.load(document, role_file("pop-imap-lda", "centos-7"))
     assert caught.value.problems == (
         'site: tuning.pop-imap-lda.search: "xapian" is not one of "lucene", "solr", "none"',)
+
+
+@pytest.mark.parametrize("distro", DISTROS)
+def test_imap_tells_one_limit_of_a_quota_root(distro: str) -> None:
+    """SOGo reads the first limit up to the bracket: of two it makes no number. All of them count for who delivers."""
+    text = text_of("pop-imap-lda", distro, "dovecot.conf")
+    roots = re.findall(r"^ +(quota\d*) = (.*)$", text, flags=re.MULTILINE)
+    assert roots == [("quota", "maildir:limits:hidden"), ("quota2", "count:mailbox:noenforcing")]
+    limits = {root: {limit.partition("=")[0] for rule in re.findall(rf"^ +{root}_rule\d* = (.*)$", text, re.MULTILINE)
+                     for limit in rule.split(":")[1:]} for root, _ in roots}
+    assert limits == {"quota": {"storage", "messages"}, "quota2": {"storage"}}
+    assert ", info=quota_rule=*:bytes=%$, info=quota2_rule=*:bytes=%$\n" in text_of(
+        "pop-imap-lda", distro, "ldap-users.conf")
