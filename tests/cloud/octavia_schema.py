@@ -41,6 +41,6 @@ with session.begin():
         id=constants.NIL_UUID, provider_name=constants.DELETED, availability_zone_data="{}", **gone))
     session.flush()
     session.add(models.Flavor(id=constants.NIL_UUID, flavor_profile_id=constants.NIL_UUID, enabled=False,
-                              description="placeholder", **gone))
+                              description="of what is deleted", **gone))
     session.add(models.AvailabilityZone(name=constants.NIL_UUID, availability_zone_profile_id=constants.NIL_UUID,
-                                        enabled=False, description="placeholder"))
+                                        enabled=False, description="of what is deleted"))

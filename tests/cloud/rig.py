@@ -5,19 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from cloud import seeding
+from cloud import infrastructure, seeding
 from cloud.client import Client
 from cloud.environment import Environment, locked, prepare
 from cloud.project import Project
 from cloud.services import Services
 from cloud.settings import PASSWORD, url
-from mailimg.verify import addresses as at
-from mailimg.verify.authority import Authority
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority
 
 USUAL = ("keystone", "barbican", "octavia")
 ALL = (*USUAL, "glance", "heat")
@@ -36,6 +36,7 @@ class Rig:
         self.seconds = seconds
         self.keystone = url(services.ports["keystone"])
         self.auth_url = self.keystone + "/v3"
+        self.infrastructure = infrastructure.Infrastructure()
 
     @property
     def ca(self) -> str:
@@ -84,7 +85,9 @@ def openstack(cache: Path, *names: str) -> Iterator[Rig]:
         services = Services(Path(folder), environment, names or USUAL)
         try:
             services.reserve()
-            yield _start(services, environment)
+            rig = _start(services, environment)
+            with infrastructure.serve(rig.infrastructure, services) if "heat" in services.names else nullcontext():
+                yield rig
         finally:
             services.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cloud import infrastructure
 from cloud.client import Client
 from cloud.settings import PASSWORD, REGION, TYPES, url
 
@@ -36,9 +37,9 @@ def seed(admin: Client, services: Iterable[str]) -> None:
         made = keystone.make("service", name=name, type=TYPES[name][0])
         for interface in ("public", "internal", "admin"):
             keystone.make("endpoint", service_id=made, interface=interface, region_id=REGION, url="https://127.0.0.1")
-    # Nothing answers there: Heat looks these up and goes no further.
-    for kind in ("network", "compute"):
-        made = keystone.make("service", name=f"absent-{kind}", type=kind)
+    # A stand-in answers there for Heat; without Heat nobody does.
+    for kind in infrastructure.TYPES:
+        made = keystone.make("service", name=f"stand-in-{kind}", type=kind)
         keystone.make("endpoint", service_id=made, interface="public", region_id=REGION, url="https://127.0.0.1:9")
     domain = keystone.make("domain", name="heat")
     user = keystone.make("user", name="heat_domain_admin", password=PASSWORD, domain_id=domain)
@@ -53,6 +54,7 @@ def move(database: Path, ports: Mapping[str, int]) -> None:
     """Write the endpoints of this start into Keystone's database: ports differ from start to start."""
     places = {"identity": url(ports["keystone"]) + "/v3"}
     places.update((kind, url(ports[name]) + rest) for name, (kind, rest) in TYPES.items() if name in ports)
+    places.update((kind, url(ports[infrastructure.NAME]) + rest) for kind, rest in infrastructure.TYPES.items())
     connection = sqlite3.connect(database)
     with connection:
         for kind, place in places.items():

@@ -19,9 +19,48 @@ from pathlib import Path
 SERVICE, PORT, FOLDER = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 CONFIG = str(FOLDER / "etc" / SERVICE / f"{SERVICE}.conf")
 
-# SQLite lets a transaction that began by reading become a writer only if nobody else wrote since ("database is
-# locked", at once, whatever the time-out), and these services nest sessions. So a service does one thing at a time.
-TURN = threading.RLock()
+
+class Turn:
+    """One at a time, in the order in which they came, jobs of a worker before requests.
+
+    SQLite lets a transaction that began by reading become a writer only if nobody else wrote since ("database is
+    locked", at once, whatever the time-out), and these services nest sessions. So a service does one thing at a time.
+    A worker of a cloud is a process of its own: it does not queue behind requests, of which a hundred may wait here.
+    """
+
+    def __init__(self):
+        lock = threading.Lock()
+        self._jobs, self._requests = threading.Condition(lock), threading.Condition(lock)
+        self._held, self._waiting = False, 0
+
+    @contextlib.contextmanager
+    def request(self):
+        """A request's turn."""
+        with self._requests:
+            self._requests.wait_for(lambda: not self._held and not self._waiting)
+            self._held = True
+        yield from self._turn()
+
+    @contextlib.contextmanager
+    def job(self):
+        """A job's turn."""
+        with self._jobs:
+            self._waiting += 1
+            self._jobs.wait_for(lambda: not self._held)
+            self._waiting -= 1
+            self._held = True
+        yield from self._turn()
+
+    def _turn(self):
+        try:
+            yield
+        finally:
+            with self._jobs:
+                self._held = False
+                (self._jobs if self._waiting else self._requests).notify()
+
+
+TURN = Turn()
 
 # What must live as long as the process.
 KEPT = []
@@ -90,14 +129,30 @@ def _job(method):
     def job(*args, **options):
         with contextlib.suppress(FileNotFoundError):
             time.sleep(float((FOLDER / "pending").read_text()))
-        with TURN:
+        with TURN.job():
             return method(*args, **options)
 
     return job
 
 
+def writers_wait():
+    """Every transaction of SQLite takes the right to write when it begins: then others wait instead of failing.
+
+    Heat works at several resources at once, in threads; it cannot do one thing at a time, because a thread of it waits
+    for another.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "before_cursor_execute", retval=True)
+    def at_once(_connection, _cursor, statement, parameters, _context, _many):
+        # The statement is oslo.db's, which keeps SQLite's driver from beginning by itself.
+        return ("BEGIN IMMEDIATE" if statement == "BEGIN" else statement), parameters
+
+
 def heat():
     """The orchestration service with its engine."""
+    writers_wait()
     from oslo_service import backend
 
     backend.init_backend(backend.BackendType.THREADING)
@@ -118,7 +173,7 @@ def in_turn(application):
     """A WSGI application that answers one request at a time."""
 
     def wrapped(environ, start_response):
-        with TURN:
+        with TURN.request():
             body = application(environ, start_response)
             try:
                 return [b"".join(body)]

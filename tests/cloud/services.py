@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from cloud import settings
+from cloud import infrastructure, settings
 from cloud.environment import HERE, Environment
 from cloud.settings import PASSWORD, REGION, url
 
@@ -56,7 +57,7 @@ class Services:
         A socket that is bound and does not listen keeps others off; whoever binds with SO_REUSEADDR may still listen,
         and while nobody does, connections are refused.
         """
-        for name in ("keystone", *settings.TYPES):
+        for name in ("keystone", *settings.TYPES, infrastructure.NAME):
             keeper = socket.socket()
             keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             keeper.bind(("127.0.0.1", 0))
@@ -96,6 +97,8 @@ class Services:
             # Kept in the file: readers do not block the writer.
             connection = sqlite3.connect(self.folder / "data" / f"{name}.db")
             connection.execute("PRAGMA journal_mode=WAL")
+            if name == "heat":
+                number_once(connection, "resource_properties_data")
             connection.close()
 
     def _make_keystone(self) -> None:
@@ -212,3 +215,17 @@ class Services:
     def take(self, place: Path) -> None:
         """Begin with what `keep` copied."""
         shutil.copytree(place, self.folder, dirs_exist_ok=True)
+
+
+def number_once(connection: sqlite3.Connection, table: str) -> None:
+    """Let no row of an empty table get the id of a row that was deleted, as in every other database.
+
+    Heat's threads may delete a resource's cached attributes twice. By then SQLite has given the id to the properties of
+    another resource, and its stack is broken for good: `ResourcePropertiesData with id 89 not found`.
+    """
+    (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    numbered = made.replace("id INTEGER NOT NULL", "id INTEGER PRIMARY KEY AUTOINCREMENT", 1)
+    numbered = re.sub(r",\s*PRIMARY KEY \(id\)", "", numbered)
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(numbered)
+    connection.commit()

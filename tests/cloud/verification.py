@@ -6,7 +6,7 @@ from typing import Any
 
 from cloud.project import Project
 from cloud.rig import Rig
-from mailimg.verify import addresses as at
+from mailimg.peers import addresses as at
 from mailimg_firstboot.cloud import barbican, octavia
 
 

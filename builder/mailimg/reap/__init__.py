@@ -1,0 +1,1 @@
+"""What servers that are gone have left behind: found by the instance's UUID, shown, and only then removed."""

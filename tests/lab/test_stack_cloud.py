@@ -1,0 +1,221 @@
+"""A platform in the real Heat, Octavia, Barbican and Keystone: made, grown, shrunk, deleted, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloud
+import pytest
+import stack_site
+import yaml
+from cloud.member import image
+from stack_site import Platform
+
+from mailimg.cloud.images import HEAT
+from mailimg.store import DEFAULT_ROOT
+
+pytestmark = pytest.mark.lab
+NAME = "mail"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A stack of three roles: storage, one mailbox server, two of smtp-in."""
+    with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache", *cloud.ALL) as rig:
+        made = stack_site.make(rig, tmp_path_factory.mktemp("platform"))
+        done = made.apply(NAME, "--environment", "environment.yaml", "--json")
+        assert done.status == 0, done.err
+        assert "nfs_drain  CREATE_COMPLETE" in done.err
+        assert "smtp_in_group  CREATE_COMPLETE" in done.err
+        yield made
+
+
+def credentials(platform: Platform) -> list[dict[str, Any]]:
+    me = platform.rig.project().me
+    found: list[dict[str, Any]] = me.get("identity", f"/users/{me.user}/application_credentials")[
+        "application_credentials"]
+    return [one for one in found if one["name"].startswith("mailimg:")]
+
+
+def secrets(platform: Platform) -> list[str]:
+    found = platform.rig.project().me.get("key-manager", "/v1/secrets")["secrets"]
+    return [one["name"] for one in found if one["name"].startswith("mailimg:")]
+
+
+def test_every_server_is_in_its_pools_by_its_own_credential(platform: Platform) -> None:
+    assert sorted(platform.members(NAME, "smtp_in_smtp_pool")) == sorted(
+        f"mailimg-{one}" for one in platform.servers("smtp-in"))
+    assert len(platform.servers("smtp-in")) == 2
+    assert platform.members(NAME, "imap_imap_pool") == [f"mailimg-{one}" for one in platform.servers("pop-imap-lda")]
+    rules = {one["name"].split(":")[2]: one["access_rules"] for one in credentials(platform)}
+    assert set(rules) == {"nfs", "pop-imap-lda", "smtp-in"}
+    assert {(one["service"], one["method"]) for one in rules["nfs"]} == {
+        ("key-manager", "GET"), ("orchestration", "GET"), ("orchestration", "PUT")}
+
+
+def test_the_secret_is_in_no_parameter_and_no_output(platform: Platform) -> None:
+    member = platform.fleet.members[platform.servers("smtp-in")[0]]
+    secret = member.document["cloud"]["application_credential_secret"].removeprefix("literal:")
+    assert len(secret) > 40
+    assert secret not in str(platform.stack(NAME))
+
+
+def test_sessions_may_be_silent(platform: Platform) -> None:
+    listener = platform.resource(NAME, "imap_imap_listener")["physical_resource_id"]
+    found = platform.rig.project().me.get("load-balancer", f"/v2.0/lbaas/listeners/{listener}")["listener"]
+    assert (found["timeout_client_data"], found["timeout_member_data"]) == (1860000, 1860000)
+    assert found["allowed_cidrs"] == ["192.0.2.0/24", "10.20.0.0/24"] or found["allowed_cidrs"] == ["192.0.2.0/24"]
+
+
+def test_status(platform: Platform) -> None:
+    found = platform.run("status", "--name", NAME, "--json")
+    assert found.status == 0
+    assert found.json["status"] == "CREATE_COMPLETE"
+    assert sorted(one["group"] for one in found.json["servers"]) == ["nfs", "pop_imap_lda", "smtp_in", "smtp_in"]
+    assert len(found.json["pools"]["smtp_in_smtp"]) == 2
+    assert platform.run("status", "--name", "other").status == 2
+
+
+def test_again_changes_nothing(platform: Platform) -> None:
+    before = platform.servers("smtp-in"), [one["id"] for one in credentials(platform)], len(secrets(platform))
+    done = platform.apply(NAME, "--environment", "environment.yaml")
+    assert done.status == 0, done.err
+    assert (platform.servers("smtp-in"), [one["id"] for one in credentials(platform)], len(secrets(platform))) == before
+    assert platform.stack(NAME)["stack_status"] == "UPDATE_COMPLETE"
+
+
+def test_groups_grow_and_shrink_by_signals_and_a_server_leaves_before_it_is_deleted(platform: Platform) -> None:
+    before = platform.servers("smtp-in")
+    platform.signal(NAME, "smtp_in_scale_out")
+    platform.until("three members", lambda: len(platform.members(NAME, "smtp_in_smtp_pool")) == 3)
+    platform.until("its signal was taken", lambda: sized(platform, 3))
+    added = (set(platform.servers("smtp-in")) - set(before)).pop()
+    # Not before the server says so, however long it takes.
+    asked: list[str] = []
+
+    def hesitate(member: Any) -> bool:
+        asked.append(member.id)
+        assert member.id not in platform.rig.infrastructure.deleted("servers")
+        return len(asked) > 12
+
+    platform.fleet.leaving = hesitate
+    platform.shrink(NAME, "smtp_in_scale_in", lambda: bool(asked))
+    platform.until("a server is deleted", lambda: len(platform.servers("smtp-in")) == 2)
+    platform.fleet.leaving = platform.leave
+    gone = asked[0]
+    assert set(asked) == {gone}
+    assert gone in before, "the oldest goes, not the one that has just come"
+    assert added in platform.servers("smtp-in")
+    assert len(asked) > 12
+    assert sorted(platform.members(NAME, "smtp_in_smtp_pool")) == sorted(
+        f"mailimg-{one}" for one in platform.servers("smtp-in"))
+    platform.until("the group is done", lambda: sized(platform, 2))
+
+
+def sized(platform: Platform, size: int) -> bool:
+    """Whether a group has that many members and nothing is being done with it."""
+    group = platform.resource(NAME, "smtp_in_group")
+    inner = platform.rig.project().me.get("orchestration", f"/stacks/{group['physical_resource_id']}")["stack"]
+    return len(platform.servers("smtp-in")) == size and not inner["stack_status"].endswith("IN_PROGRESS")
+
+
+def test_another_document_replaces_servers_the_new_one_first(platform: Platform) -> None:
+    before = platform.servers("smtp-in")
+    site = yaml.safe_load(platform.site.read_text())
+    site["tuning"]["smtp-in"]["amavis_workers"] = 6
+    platform.site.write_text(yaml.safe_dump(site))
+    low: list[int] = []
+    platform.fleet.leaving = lambda _member: not low.append(len(platform.members(NAME, "smtp_in_smtp_pool")))
+    done = platform.apply(NAME, "--environment", "environment.yaml")
+    platform.fleet.leaving = platform.leave
+    assert done.status == 0, done.err
+    assert not set(before) & set(platform.servers("smtp-in"))
+    assert len(platform.servers("smtp-in")) == 2
+    assert len(platform.servers("pop-imap-lda")) == 1
+    assert min(low) >= 2, "fewer served meanwhile than are to"
+
+
+def test_wrong_parameters_all_at_once(platform: Platform) -> None:
+    done = platform.apply("second", "--parameter", "server_netwrok=x", "--parameter", "nfs_flavor=...")
+    assert done.status == 2
+    for words in ("'server_netwrok': the template has none of that name (did you mean 'server_network'?)",
+                  "parameter nfs_flavor: is not filled in", "parameter balancer_subnet: is missing",
+                  "parameter smtp_in_flavor: is missing"):
+        assert words in done.err
+    assert not [one for one in credentials(platform) if ":second:" in one["name"]]
+
+
+def test_no_promoted_image(platform: Platform) -> None:
+    done = platform.apply("second", "--environment", "environment.yaml", "--channel", "testing")
+    assert done.status == 2
+    assert done.err.count("no image is promoted to testing") == 3
+
+
+def test_what_heat_refuses_is_told_in_its_words_and_costs_nothing(platform: Platform) -> None:
+    project = platform.rig.project()
+    large = image(project, "nfs", ticket=0)
+    project.me.request("image", "PATCH", f"/v2/images/{large}", data=json.dumps(
+        [{"op": "replace", "path": "/min_disk", "value": 8}]), headers={
+            "Content-Type": "application/openstack-images-v2.1-json-patch"})
+    done = platform.apply("second", "--environment", "environment.yaml", "--parameter", f"nfs_image={large}")
+    assert done.status == 1
+    assert (f"error: let Heat check every resource: orchestration: 400 Image {large} requires 8 GB minimum disk space."
+            " Flavor m1.small has only 0 GB\n") in done.err
+    assert not [one for one in credentials(platform) if ":second:" in one["name"]]
+    assert not [one for one in secrets(platform) if ":second:" in one]
+
+
+def test_an_image_whose_agent_does_not_ask_heat(platform: Platform) -> None:
+    project = platform.rig.project()
+    old = image(project, "smtp-in")
+    project.me.request("image", "PATCH", f"/v2/images/{old}", data=json.dumps(
+        [{"op": "remove", "path": f"/{HEAT}"}, {"op": "remove", "path": "/mailimg_channel_stable"}]),
+        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"})
+    done = platform.apply("second", "--environment", "environment.yaml", "--parameter", f"smtp_in_image={old}")
+    assert done.status == 2
+    assert f"smtp-in: image mailimg-smtp-in ({old}) is too old for a stack: its agent does not ask Heat" in done.err
+
+
+def test_a_server_that_fails_is_named_with_its_reason(platform: Platform) -> None:
+    platform.fleet.served = False
+    roles = ["--role", "smtp-in"]
+    done = platform.run("apply", "--site", str(platform.site), "--name", "broken", "--distro", "debian-12", *roles,
+                        *(word for name in ("server_network=servers", "user_networks=192.0.2.0/24", "smtp_in_size=1",
+                                            "smtp_in_min=0", "smtp_in_flavor=m1.small",
+                                            "balancer_subnet=7f0f7a7e-0d5c-4b64-9a0f-31b0f8a7c001")
+                          for word in ("--parameter", name)))
+    platform.fleet.served = True
+    assert done.status == 1
+    assert "ready" in done.err
+    assert "no virus database" in done.err
+    found = platform.run("status", "--name", "broken", "--json")
+    assert found.status == 1
+    assert found.json["failed"][0]["resource"].endswith("/ready")
+    assert platform.run("delete", "--name", "broken", "--yes").status == 0
+
+
+def test_delete_asks_first(platform: Platform) -> None:
+    done = platform.run("delete", "--name", NAME, given="n\n")
+    assert done.status != 0
+    assert len(platform.servers("smtp-in")) == 2
+
+
+def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
+    layers = [platform.servers(role) for role in ("smtp-in", "pop-imap-lda", "nfs")]
+    volume = platform.stack(NAME)["outputs"]
+    kept = next(one["output_value"] for one in volume if one["output_key"] == "nfs_volume")
+    before = len(platform.rig.infrastructure.deleted("servers"))
+    done = platform.run("delete", "--name", NAME, "--yes")
+    assert done.status == 0, done.err
+    assert f"volume {kept}: kept" in done.out
+    assert kept in [one["id"] for one in platform.rig.infrastructure.all("volumes")]
+    order = platform.rig.infrastructure.deleted("servers")[before:]
+    assert [sorted(part) for part in (order[:2], order[2:3], order[3:])] == [sorted(layer) for layer in layers]
+    for identity in order:
+        assert platform.fleet.left[identity]
+    assert credentials(platform) == []
+    assert secrets(platform) == []
