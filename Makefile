@@ -11,7 +11,10 @@ VENV := .venv
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 # Tests use the layers that builds left, and leave theirs for the next run.
 MAILIMG_STORE ?= /var/cache/mailimg
-SUITES := tests/lint tests/unit tests/golden tests/lab tests/boot
+QUICK := tests/lint tests/unit tests/golden
+REAL := tests/lab tests/boot
+# Tests with real peers mostly wait: tests/groups.py says which of them share one of these workers.
+TOGETHER := -n 3 --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show this list.
@@ -24,13 +27,14 @@ image: setup ## Build one image: make image ROLE=smtp-in DISTRO=debian-12
 		--store $(MAILIMG_STORE)
 
 .PHONY: test
-test: setup ## Run every test: lint, unit, golden renderings, real peers, boots.
-	@echo "==> pytest $(SUITES)"
-	@$(SUDO) env MAILIMG_STORE=$(MAILIMG_STORE) $(VENV)/bin/python -m pytest --durations=15 $(SUITES)
+test: setup unit ## Run every test: lint, unit, golden renderings, real peers, boots.
+	@echo "==> pytest $(REAL)"
+	@$(SUDO) env MAILIMG_STORE=$(MAILIMG_STORE) $(VENV)/bin/python -m pytest -v --durations=25 $(TOGETHER) $(REAL)
 
 .PHONY: unit
 unit: $(VENV)/.ready ## Run only what needs no root: lint, unit, golden renderings.
-	@$(VENV)/bin/python -m pytest tests/lint tests/unit tests/golden
+	@echo "==> pytest $(QUICK), on every core"
+	@$(VENV)/bin/python -m pytest -n auto $(QUICK)
 
 .PHONY: bench
 bench: setup ## Measure builds against a plain disk-image-create, then joining (10 to 20 minutes, 10 GiB in /var/tmp).
@@ -40,6 +44,22 @@ bench: setup ## Measure builds against a plain disk-image-create, then joining (
 .PHONY: bench-join
 bench-join: setup ## Measure how long a node takes to join its site and to leave it (a minute, with images that are built).
 	@$(SUDO) $(VENV)/bin/python tests/bench/joining.py --store $(MAILIMG_STORE)
+
+.PHONY: bench-trace
+bench-trace: $(VENV)/.ready ## Measure how fast mailimg trace searches logs (a minute, 1 GiB in /var/tmp).
+	@$(VENV)/bin/python tests/bench/tracing.py $(BENCH)
+
+.PHONY: bench-upload
+bench-upload: setup ## Measure uploads to Glance against `openstack image create` (two minutes, 2 GiB in /tmp).
+	@$(SUDO) $(VENV)/bin/python tests/bench/uploading.py --store $(MAILIMG_STORE)
+
+.PHONY: bench-load
+bench-load: setup ## Measure mail a second against the distribution's own configuration (15 minutes of an idle machine).
+	@$(SUDO) $(VENV)/bin/python tests/bench/loading.py --store $(MAILIMG_STORE) $(LOAD)
+
+.PHONY: bench-scale
+bench-scale: $(VENV)/.ready ## Measure 100 instances that join and leave their load balancer at once (10 minutes).
+	@$(SUDO) $(VENV)/bin/python tests/bench/scaling.py --store $(MAILIMG_STORE) $(SCALE)
 
 .PHONY: verify-centos7
 verify-centos7: setup ## Build and boot every role from the real CentOS archives: make verify-centos7 CENTOS7="--mirror URL ..."

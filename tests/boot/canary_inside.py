@@ -21,17 +21,18 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from mailimg.verify import addresses as at
-from mailimg.verify import network, scenarios, seed
-from mailimg.verify.authority import Authority, ssh_key
-from mailimg.verify.console import Console
-from mailimg.verify.directory import Directory
-from mailimg.verify.machine import Container
-from mailimg.verify.names import Names
-from mailimg.verify.node import Node
-from mailimg.verify.platform import Platform
+from mailimg.machines import network, seed
+from mailimg.machines.console import Console
+from mailimg.machines.machine import Container
+from mailimg.machines.node import Node
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority, ssh_key
+from mailimg.peers.directory import Directory
+from mailimg.peers.names import Names
+from mailimg.peers.platform import Platform
+from mailimg.peers.sink import Sink
+from mailimg.verify import scenarios
 from mailimg.verify.session import until_ready
-from mailimg.verify.sink import Sink
 
 SECONDS = 120.0
 SCENARIOS = {"smtp-out": "submission", "pop-imap-lda": "mailbox"}
@@ -125,8 +126,12 @@ def leader() -> int:
     raise RuntimeError("the container has no first process")
 
 
-def on_disk(root: Path, canaries: Canaries) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every file of the node that holds a secret, with what its mode lets others do; and what of the agent was read."""
+def on_disk(root: Path, canaries: Canaries, since: float) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every file of the node that holds a secret, with what its mode lets others do; and what of the agent was read.
+
+    What nobody changed `since` the secrets were made (seconds since 1970) is the image's and cannot hold one: only the
+    kernel sets a file's ctime.
+    """
     found = []
     read = []
     for folder, folders, names in os.walk(root):
@@ -136,7 +141,7 @@ def on_disk(root: Path, canaries: Canaries) -> tuple[list[dict[str, Any]], list[
             path = Path(folder, name)
             with suppress(FileNotFoundError):
                 info = path.lstat()
-                if stat.S_ISREG(info.st_mode):
+                if stat.S_ISREG(info.st_mode) and info.st_ctime >= since:
                     read.append(str(inside / name))
                     for secret in in_file(path, canaries):
                         found.append({"path": str(inside / name), "secret": secret, "uid": info.st_uid,
@@ -156,9 +161,9 @@ def in_file(path: Path, canaries: Canaries) -> list[str]:
     return sorted(names)
 
 
-def look(machine: Container, node: Node, watch: Watch, canaries: Canaries) -> dict[str, Any]:
+def look(machine: Container, node: Node, watch: Watch, canaries: Canaries, since: float) -> dict[str, Any]:
     """All that holds a secret, by where it was found."""
-    files, read = on_disk(Path("/proc", str(leader()), "root"), canaries)
+    files, read = on_disk(Path("/proc", str(leader()), "root"), canaries, since)
     return {
         "files": files,
         "read": read,
@@ -185,6 +190,7 @@ def main() -> None:
     """Boot, look, leak, look again."""
     role, tree, scratch = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     scenario = scenarios.find(SCENARIOS[role])
+    since = time.time() - 1  # a file's times are a little coarser than the clock
     with ExitStack() as running:
         network.lay("nspawn")
         authority = Authority(scratch)
@@ -217,14 +223,14 @@ def main() -> None:
         node = Node("debian", key)
         node.wait(SECONDS)
         node.ask(["mailimg-firstboot", "apply"])
-        clean = look(machine, node, watch, canaries)
+        clean = look(machine, node, watch, canaries, since)
         names = node.role()
         secret_file = next(one["path"] for one in names["files"] if one["secret"] and "bind" not in one["path"]
                            and "@" not in one["path"])
         leak(node, {**texts, "unused.alarms": texts["webmail.alarms.password"],
                     "unused.database": texts["database.password"]}, secret_file)
         time.sleep(0.5)
-        leaked = look(machine, node, watch, canaries)
+        leaked = look(machine, node, watch, canaries, since)
         watch.stop()
     sys.stdout.write(json.dumps({"role": names, "secrets": sorted(texts), "opened": secret_file, "clean": clean,
                                  "leaked": leaked}))

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from mailimg.verify import addresses as at
-from mailimg.verify import network, seed
-from mailimg.verify.authority import ssh_key
-from mailimg.verify.console import AGENT, Console
-from mailimg.verify.machine import Container, exited
+from mailimg.machines import network, seed
+from mailimg.machines.console import AGENT, Console
+from mailimg.machines.machine import Container, exited
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import ssh_key
 
 SECONDS = 90.0
 

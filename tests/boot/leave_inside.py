@@ -16,7 +16,7 @@ from typing import Any
 import leave_node as lab
 
 from mailimg import process
-from mailimg.verify.sink import Sink
+from mailimg.peers.sink import Sink
 
 SECONDS = 40.0
 MESSAGES = 6

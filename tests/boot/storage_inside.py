@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from mailimg import process
-from mailimg.verify import addresses as at
-from mailimg.verify import network, seed
-from mailimg.verify.authority import Authority, ssh_key
-from mailimg.verify.console import Console
-from mailimg.verify.machine import Guest, exited
-from mailimg.verify.names import Names
-from mailimg.verify.node import Node
-from mailimg.verify.platform import Platform
+from mailimg.machines import network, seed
+from mailimg.machines.console import Console
+from mailimg.machines.machine import Guest, exited
+from mailimg.machines.node import Node
+from mailimg.machines.place import HERE, Place
+from mailimg.peers import addresses as at
+from mailimg.peers.authority import Authority, ssh_key
+from mailimg.peers.names import Names
+from mailimg.peers.platform import Platform
 
 BOOT_SECONDS = 400.0
-CLIENT4, CLIENT6, CLIENT_MAC, CLIENT_PORT = "10.90.0.20", "fd00:90::20", "52:54:00:5a:00:20", "node1"
-CLIENT_NAME, CLIENT_INSTANCE = "mailbox-1", "5f2d8a51-7f6b-4c1c-9a1e-0c5a90000020"
+CLIENT = Place(name="mailbox-1", uuid="5f2d8a51-7f6b-4c1c-9a1e-0c5a90000020", mac="52:54:00:5a:00:20",
+               address4="10.90.0.20", address6="fd00:90::20", port="node1")
 EVENTS = "/run/mailimg/events.jsonl"
 SEEDED = "/var/lib/cloud/seed/config_drive/openstack/latest"
 OWNERS = "stat -c %u:%g:%a /MAILBOXES/??? | sort | uniq -c"
@@ -45,34 +46,25 @@ class Pair:
         authority = Authority(scratch)
         keys = Platform(authority, "not used").site_keys()
         key, self.public = ssh_key(scratch)
-        self.server = Node(login, key)
-        self.client = Node(login, key, CLIENT4)
+        self.server = Node(login, key, keep=True)
+        self.client = Node(login, key, CLIENT.address4, keep=True)
         keys["storage"] = {"server": at.NODE4, "export": "/NFSVOL"}
         self.site = seed.site_document("pop-imap-lda", "not used", authority.pem, {"sessions": 50}, keys)
         stored = seed.site_document("nfs", "not used", "system", {"nfsd_threads": 4},
                                     {"volume": {"serial": at.VOLUME_SERIAL}})
         self.machines = {
-            "server": self.guest("server", images[0], stored, network.PORT, at.NODE_MAC, volume_mib=1024),
-            "client": self.guest("client", images[1], self.site, CLIENT_PORT, CLIENT_MAC),
+            "server": self.guest("server", images[0], stored, HERE, volume_mib=1024),
+            "client": self.guest("client", images[1], self.site, CLIENT),
         }
 
-    def guest(self, name: str, image: Path, site: dict[str, Any], port: str, mac: str, volume_mib: int = 0) -> Guest:
+    def guest(self, name: str, image: Path, site: dict[str, Any], place: Place, volume_mib: int = 0) -> Guest:
         """A guest with its config drive."""
         folder = self.scratch / f"{name}-seed"
-        seed.write(folder, site, self.public)
-        if name == "client":
-            renamed = {at.NODE4: CLIENT4, at.NODE6: CLIENT6, at.NODE_MAC: CLIENT_MAC, at.NODE_NAME: CLIENT_NAME,
-                       at.INSTANCE: CLIENT_INSTANCE}
-            for file in ("meta_data.json", "network_data.json"):
-                path = folder / "openstack" / "latest" / file
-                text = path.read_text()
-                for old, new in renamed.items():
-                    text = text.replace(f'"{old}"', f'"{new}"')
-                path.write_text(text)
+        seed.write(folder, site, self.public, place)
         drive = self.scratch / f"{name}.iso"
         seed.write_iso(folder, drive)
         return Guest(self.scratch / name, image, drive, firmware="bios", accel="tcg", memory_mib=1536,
-                     volume_mib=volume_mib, port=port, mac=mac)
+                     volume_mib=volume_mib, place=place)
 
     def until(self, console: Console, machine: Guest, word: Callable[[Console], bool]) -> None:
         """Follow a console until it says something, for as long as a boot may take."""
@@ -95,7 +87,7 @@ class Pair:
         enough = f"grep -q {shlex.quote(until)} {EVENTS}" if until else "false"
         self.client.ask(["sh", "-c", f"rm -f {EVENTS}; touch {EVENTS}; mailimg-firstboot apply & agent=$!; "
                          f"while kill -0 $agent; do if {enough}; then kill $agent; break; fi; sleep 0.3; done; "
-                         "wait $agent"], check=False)
+                         "wait $agent"], check=False, timeout=BOOT_SECONDS)
         events = self.client.ask(["cat", EVENTS]).splitlines()
         waits = [one["message"] for one in map(json.loads, events) if one["event"] == "wait"]
         return {**self.client.status(), "waits": waits}
@@ -108,8 +100,8 @@ class Pair:
         """Many processes as of many servers prepare one place."""
         script = "/usr/lib/mailimg/mailimg_firstboot/onstorage.py"
         self.client.ask([*VMAIL, "mkdir", folder])
-        command = f"python3 -I {script} prepare {folder} 5000 5000 {FOLDERS}"
-        at_once = " ".join(f"{command} server-{number} > /run/p{number} &" for number in range(PROCESSES))
+        command = f"python3 -I {script} prepare {folder} 5000 5000"
+        at_once = " ".join(f"{command} server-{number} {FOLDERS} > /run/p{number} &" for number in range(PROCESSES))
         self.client.ask(["sh", "-c", f"{at_once} wait"])
         told = self.client.ask(["sh", "-c", "for one in /run/p*; do cat $one; echo; done"])
         return [dict(json.loads(line)) for line in told.splitlines()]
@@ -120,10 +112,12 @@ def observe(pair: Pair) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     server, client = pair.machines["server"], pair.machines["client"]
     consoles = {name: Console(machine.console, lambda line: note(line)) for name, machine in pair.machines.items()}
-    # The storage is not there when the mailboxes' server asks for it.
+    # The storage is not there when the mailboxes' server asks for it: both boot, but one is not plugged in.
+    plug("nomaster")
+    server.start()
     client.start()
     pair.until(consoles["client"], client, lambda console: any("storage" in line for line in console.lines))
-    server.start()
+    plug("master", network.BRIDGE)
     pair.until(consoles["client"], client, lambda console: bool(console.verdict))
     seen["verdict"] = consoles["client"].verdict
     seen["boot"] = [line for line in consoles["client"].lines if "mailimg: " in line]
@@ -155,6 +149,11 @@ def observe(pair: Pair) -> dict[str, Any]:
     return seen
 
 
+def plug(*words: str) -> None:
+    """Put the storage server's cable into the bridge, or pull it."""
+    process.run(["ip", "link", "set", HERE.port, *words], what="plug the storage server in", timeout=20)
+
+
 def below(client: Node) -> str:
     """Owner and mode of the mount point itself, under what is mounted there."""
     client.ask(["mount", "--bind", "/", "/mnt"])
@@ -171,6 +170,7 @@ def power_failure(pair: Pair, server: Guest) -> dict[str, Any]:
     pair.client.ask(["systemd-run", "--unit=writer", "--uid=5000", "sh", "-c", loop])
     time.sleep(2)
     server.stop()
+    pair.server.forget()
     server.console.unlink()
     server.start()
     # An emulated server needs a minute until it serves again; the agent is asked meanwhile.
@@ -180,7 +180,7 @@ def power_failure(pair: Pair, server: Guest) -> dict[str, Any]:
                              "writer": pair.client.ask(["systemctl", "is-active", "writer"], check=False).strip()}
     pair.until(again := Console(server.console, note), server, lambda _: bool(again.verdict))
     pair.server.wait(90)
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while pair.client.ask(["systemctl", "is-active", "writer"], check=False).strip() == "active":
         if time.monotonic() > deadline:
             break
@@ -225,8 +225,8 @@ STARTED = time.monotonic()
 def main() -> None:
     scratch = Path(sys.argv[3])
     network.lay("qemu")
-    process.run(["ip", "tuntap", "add", CLIENT_PORT, "mode", "tap"], what="lay the network", timeout=20)
-    process.run(["ip", "link", "set", CLIENT_PORT, "master", network.BRIDGE, "up"], what="lay the network", timeout=20)
+    process.run(["ip", "tuntap", "add", CLIENT.port, "mode", "tap"], what="lay the network", timeout=20)
+    process.run(["ip", "link", "set", CLIENT.port, "master", network.BRIDGE, "up"], what="lay the network", timeout=20)
     names = Names(scratch / "names", {})
     names.start()
     pair = Pair((Path(sys.argv[1]), Path(sys.argv[2])), scratch, sys.argv[4])

@@ -17,7 +17,7 @@ from https_files import HttpsFiles
 
 from mailimg import manifest
 from mailimg.commands.verify import stored_tree
-from mailimg.verify.authority import Authority, Certificate
+from mailimg.peers.authority import Authority, Certificate
 from mailimg_firstboot import engine, preparing, renewal, stepping
 from mailimg_firstboot.errors import FirstbootError
 from mailimg_firstboot.host import Host

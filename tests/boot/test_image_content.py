@@ -48,6 +48,13 @@ def test_no_name_of_the_build_host(tree: Path) -> None:
     assert (tree / "etc/hostname").read_text() == "localhost\n"
 
 
+def test_the_journal_drops_no_lines(tree: Path) -> None:
+    # What a later file says wins; of those that say it, ours must be the last.
+    settings = sorted((tree / "etc/systemd/journald.conf.d").glob("*.conf"), key=lambda path: path.name)
+    said = [line for path in settings for line in path.read_text().splitlines() if line.startswith("RateLimit")]
+    assert said[-1:] == ["RateLimitInterval=0"]
+
+
 def test_no_documentation(tree: Path) -> None:
     left = [path.name for path in (tree / "usr/share/doc").rglob("*") if path.is_file() and path.name != "copyright"]
     assert left == []

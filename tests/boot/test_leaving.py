@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("tests/boot", "builder", "firstboot")
 LEFT = {"state": "left", "queue": 0, "active": False, "secret": False, "closed": True}
-ORDER = ["drain", "sessions", "intake", "flush", "handover", "services", "storage", "member", "account", "certificate",
-         "secrets"]
+ORDER = ["drain", "assignment", "sessions", "intake", "flush", "handover", "services", "storage", "member", "account",
+         "certificate", "secrets"]
+STEPS = ("sessions", "intake", "flush", "handover", "services", "secrets")  # at which it is killed
 ALL_ARRIVED: dict[str, Any] = {"lost": [], "more": []}
 
 
@@ -29,13 +33,27 @@ def play(folder: Path, tree: Path, scenario: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest, tree: Path,
+           tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[dict[str, Any]]]]:
+    """What happened in each scenario that a test of this session asks for."""
+    with side_by_side(request, "scenario", lambda name: play(tmp_path_factory.mktemp("leaving"), tree, name)) as begun:
+        yield begun
+
+
+@pytest.fixture
+def told(played: dict[str, Future[dict[str, Any]]], scenario: str) -> dict[str, Any]:
+    """What happened in the scenario of a test."""
+    return played[scenario].result()
+
+
 def is_left(final: dict[str, Any]) -> bool:
     """Whether a node is as it must be after leaving."""
     return {key: final[key] for key in LEFT} == LEFT and list(final["steps"]) == ORDER
 
 
-def test_deferred_and_held_mail_goes_to_a_sibling(tmp_path: Path, tree: Path) -> None:
-    told = play(tmp_path, tree, "whole")
+@pytest.mark.parametrize("scenario", ["whole"])
+def test_deferred_and_held_mail_goes_to_a_sibling(told: dict[str, Any]) -> None:
     assert (told["status"], told["said"]) == (0, "")
     assert is_left(told["final"]), told["final"]
     assert told["mail"] == ALL_ARRIVED
@@ -49,27 +67,25 @@ def test_deferred_and_held_mail_goes_to_a_sibling(tmp_path: Path, tree: Path) ->
     assert told["back"] == {"takes mail": True, "clean": None}, "a node that left can serve again"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["sessions", "intake", "flush", "handover", "services", "secrets"])
-def test_killed_at_a_step_it_goes_on(tmp_path: Path, tree: Path, step: str, when: str) -> None:
-    told = play(tmp_path, tree, f"killed:{step}:{when}")
+@pytest.mark.parametrize("scenario", [f"killed:{step}:{when}" for step in STEPS for when in ("before", "after")])
+def test_killed_at_a_step_it_goes_on(told: dict[str, Any], scenario: str) -> None:
     # No client is there, so the step for sessions has nothing to do and nobody kills it.
-    assert told["first"] == (0 if step == "sessions" else -9)
+    assert told["first"] == (0 if ":sessions:" in scenario else -9)
     assert (told["second"], told["said"]) == (0, "")
     assert is_left(told["final"]), told["final"]
     assert told["mail"] == ALL_ARRIVED
 
 
-def test_mail_that_waits_for_a_filter_that_is_gone(tmp_path: Path, tree: Path) -> None:
-    told = play(tmp_path, tree, "filtered")
+@pytest.mark.parametrize("scenario", ["filtered"])
+def test_mail_that_waits_for_a_filter_that_is_gone(told: dict[str, Any]) -> None:
     assert (told["status"], told["said"]) == (0, "")
     assert is_left(told["final"]), told["final"]
     assert told["mail"] == ALL_ARRIVED
 
 
-def test_nobody_takes_it(tmp_path: Path, tree: Path) -> None:
+@pytest.mark.parametrize("scenario", ["nobody"])
+def test_nobody_takes_it(told: dict[str, Any]) -> None:
     """The node stays, drained, says so and names the queue ids; when the sibling is back, it leaves."""
-    told = play(tmp_path, tree, "nobody")
     assert told["status"] == 1
     final = told["final"]
     assert (final["state"], final["queue"], final["active"], final["secret"], final["closed"]) == (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from mailimg import manifest, process
 from mailimg.commands.verify import role_view
+from mailimg.store import Store
 from mailimg.verify import verify_image, verify_tree
 
 pytestmark = pytest.mark.boot
@@ -53,6 +56,47 @@ def test_a_failing_check_fails_the_verification(tree: Path, document: dict[str, 
     assert not result.ok
     assert [check.name for check in result.checks if not check.ok] == ["exactly the role's ports listen"]
     assert "listening but not named by the role: [25]" in next(c for c in result.checks if not c.ok).detail
+
+
+def test_a_killed_verification_leaves_nothing(image: Path, store: Path) -> None:
+    command = [str(Path(sys.executable).parent / "mailimg"), "verify", str(image), "--by", "nspawn"]
+    with subprocess.Popen([*command, "--store", str(store)], stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        booting = next(line for line in running.stderr if "booting by nspawn" in line)
+        (folder,) = {request.parent for request in (store / "work").glob("*/**/request.json")
+                     if any(str(request.parent) in words for words in children(running.pid))}
+        assert alive(folder), booting
+        running.kill()
+    deadline = time.monotonic() + 20
+    while alive(folder) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert alive(folder) == []
+    Store(store).sweep()
+    assert not folder.exists()
+
+
+def children(pid: int) -> list[str]:
+    """Command lines of what a process, in whichever of its threads, has started."""
+    started: list[str] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        # The thread may have ended.
+        with contextlib.suppress(OSError):
+            started += path.read_text().split()
+    return command_lines(Path("/proc") / child for child in started)
+
+
+def alive(folder: Path) -> list[str]:
+    """Command lines that name a folder."""
+    return [words for words in command_lines(Path("/proc").glob("[0-9]*")) if str(folder) in words]
+
+
+def command_lines(processes: Iterable[Path]) -> list[str]:
+    """Of those that still run."""
+    found = []
+    for path in processes:
+        with contextlib.suppress(OSError):
+            found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 @pytest.fixture

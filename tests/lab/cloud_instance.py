@@ -10,13 +10,12 @@ from typing import Any
 from cloud import Rig
 from cloud.project import Credential
 
-from mailimg_firstboot import engine, rolefile, secret, site, stepping
+from mailimg_firstboot import engine, leaving, rolefile, secret, site, stepping
 from mailimg_firstboot import node as nodes
-from mailimg_firstboot.errors import TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.report import Report, read_events
 from mailimg_firstboot.steps import balancer
-from mailimg_firstboot.waiting import Clock, keep_trying
+from mailimg_firstboot.waiting import Clock
 from mailimg_firstboot.work import Work
 
 STEP = next(one for one in engine.STEPS if one.name == "balancer")
@@ -30,10 +29,10 @@ ROLE = rolefile.load(json.dumps({
 
 
 class Instance:
-    """One instance with its site document; every instance has another UUID."""
+    """One instance with its site document; every instance has another UUID, unless `identity` says which."""
 
-    def __init__(self, root: Path, document: dict[str, Any]) -> None:
-        self.uuid = str(uuid.uuid4())
+    def __init__(self, root: Path, document: dict[str, Any], identity: str = "") -> None:
+        self.uuid = identity or str(uuid.uuid4())
         self.host = Host(str(root / self.uuid))
         self.host.path("/etc").mkdir(parents=True)
         self.host.path("/proc").mkdir()
@@ -62,19 +61,16 @@ class Instance:
         return balancer.check(self.host, self.work)
 
     def drain(self) -> None:
-        """No new sessions, when the pools can be changed."""
-        keep_trying(lambda: balancer.drain(self.host, self.work), self.clock, 60.0, self.report.note, 1.0)
+        """No new sessions: the step of `leave`, as the agent runs it."""
+        self._leaving("drain")
 
     def leave(self) -> None:
-        """Out of the pools, when they can be changed."""
+        """Out of the pools: the steps of `leave` that ask the load balancer, as the agent runs them."""
+        self._leaving("drain", "member")
 
-        def attempt() -> None:
-            balancer.undo(self.host, self.work)
-            left = balancer.left(self.host, self.work)
-            if left is not None:
-                raise TransientError(left)
-
-        keep_trying(attempt, self.clock, 60.0, self.report.note, 1.0)
+    def _leaving(self, *names: str) -> None:
+        for step in stepping.only(leaving.steps(0.0, 0.0, 0.0), *names):
+            stepping.run_step(step, self.host, self.clock, self.report, self.work)
 
     def waits(self) -> list[str]:
         """What it has waited for so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import pytest
 import standin
 from builder_site import Site, make_site
 from el7_site import El7
+from glance_site import Operator
+from groups import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from standin import inside, keys, server
 
-from mailimg.store import DEFAULT_ROOT, Store
+from mailimg.store import DEFAULT_ROOT
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +29,11 @@ def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A small installation; the layers that its tests leave in the store are removed, but the distribution's."""
-    made = make_site(tmp_path_factory.mktemp("site"), store_root)
-    store = Store(store_root)
-    before = {layer.identity for layer in store.layers()}
-    yield made
-    for layer in store.layers():
-        if layer.identity not in before and layer.facts["name"] in ("tiny", "role"):
-            store.drop(layer.identity)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A small installation with a store of its own: its tests look at all that is there, and nobody else builds."""
+    store = tmp_path_factory.mktemp("site-store")
+    yield make_site(tmp_path_factory.mktemp("site"), store)
+    shutil.rmtree(store)
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +70,19 @@ def rig() -> Iterator[cloud.Rig]:
     """Keystone, Barbican and Octavia on loopback, once for all tests; their code is kept beside the layers."""
     with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def image_rig() -> Iterator[cloud.Rig]:
+    """Keystone and Glance on loopback, once for all tests of images."""
+    with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache", "keystone", "glance") as made:
+        yield made
+
+
+@pytest.fixture
+def operator(image_rig: cloud.Rig, tmp_path: Path) -> Iterator[Operator]:
+    """Somebody in a project without images."""
+    made = Operator(tmp_path, image_rig, image_rig.project())
+    yield made
+    made.end()
+    made.clear()

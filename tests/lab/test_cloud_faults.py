@@ -15,7 +15,7 @@ from cloud import Rig
 from cloud.project import Credential, LoadBalancer, Project
 from cloud_instance import Instance, document
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 from mailimg_firstboot.cloud.octavia import Octavia
 from mailimg_firstboot.errors import FirstbootError, StepError
 
@@ -135,7 +135,8 @@ def test_the_deadline_is_kept_and_told(rig: Rig, boot: Callable[..., Instance]) 
     with rig.down("octavia"):
         begun = time.monotonic()
         error = failure(one)
-    assert time.monotonic() - begun < 10
+        # Not the seconds that the service needs to start again.
+        assert time.monotonic() - begun < 10
     assert "Connection refused (tried " in error.message
     assert "deadline in 1 s" in one.waits()[0]
 

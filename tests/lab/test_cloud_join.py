@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,38 +211,3 @@ def test_an_address_that_another_instance_has_now_is_left_alone(project: Project
 
 def test_leaving_a_pool_that_is_gone(boot: Callable[..., Instance]) -> None:
     boot({"smtp": "00000000-0000-4000-8000-00000000dead", "imap": "no-such-pool"}).leave()
-
-
-def test_ten_instances_at_once(rig: Rig, project: Project, pools: LoadBalancer, boot: Callable[..., Instance],
-                               capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = {"smtp": pools.pools["smtp"]}
-    alone = boot(wanted, address="192.0.2.100")
-    begun = time.monotonic()
-    alone.join()
-    seconds = {"alone": time.monotonic() - begun}
-    instances = [boot(wanted, address=f"192.0.2.{number}") for number in range(1, 11)]
-    refused = rig.services.log("octavia").count(" 409 ")
-    failures: list[BaseException] = []
-    lasted: list[float] = []
-
-    def join(one: Instance) -> None:
-        begun = time.monotonic()
-        try:
-            one.join()
-        except BaseException as error:  # noqa: BLE001 - told by the test's own thread
-            failures.append(error)
-        lasted.append(time.monotonic() - begun)
-
-    threads = [threading.Thread(target=join, args=(one,)) for one in instances]
-    with rig.pending(0.1):
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert failures == []
-    held = project.members(pools.pools["smtp"])
-    assert sorted(one["name"] for one in held) == sorted(one.name for one in [*instances, alone])
-    conflicts = rig.services.log("octavia").count(" 409 ") - refused
-    with capsys.disabled():
-        print(f"\none pool: alone {seconds['alone']:.2f} s; ten at once: first {min(lasted):.2f} s, "  # noqa: T201
-              f"last {max(lasted):.2f} s, {conflicts} times 409; rig {rig.seconds} {rig.services.memory()}")

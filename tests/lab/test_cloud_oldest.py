@@ -12,7 +12,7 @@ import pytest
 from cloud import Rig
 from cloud_instance import PORTS, document
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 from mailimg_firstboot.cloud import barbican
 from mailimg_firstboot.cloud.octavia import Octavia
 

@@ -13,7 +13,7 @@ from cloud import Rig
 from cloud.project import Project
 from cloud_instance import PORTS, Instance, document
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 from mailimg_firstboot import preparing
 from mailimg_firstboot.cloud import barbican
 from mailimg_firstboot.cloud.barbican import Barbican

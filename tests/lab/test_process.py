@@ -51,6 +51,33 @@ def interruption() -> Iterator[None]:
     process.stopped.clear()
 
 
+def test_a_process_that_ends_while_it_is_looked_at_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+        assert process.start_time(child.pid) > process.start_time(1)
+        opens = os.open
+
+        def reaped(path: str, flags: int, **more: int | None) -> int:
+            handle = opens(path, flags, **more)
+            child.kill()
+            child.wait()
+            return handle
+
+        monkeypatch.setattr(os, "open", reaped)
+        assert process.start_time(child.pid) == 0
+        monkeypatch.undo()
+    assert process.start_time(child.pid) == 0
+
+
+def test_a_zombie_has_ended() -> None:
+    child = subprocess.Popen(["/bin/true"])
+    until = time.monotonic() + 5
+    while process.start_time(child.pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert process.start_time(child.pid) == 0
+    assert Path(f"/proc/{child.pid}").exists()
+    child.wait()
+
+
 def test_output_is_captured() -> None:
     answer = process.run(["sh", "-c", "echo out; echo err >&2"], what="x")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "out\n", "err\n")
@@ -102,6 +129,28 @@ def test_stream_hands_on_both_outputs_in_order() -> None:
     lines: list[str] = []
     status = process.stream(["sh", "-c", "echo a; echo b >&2; echo c; exit 4"], what="x", line=lines.append)
     assert (status, lines) == (4, ["a", "b", "c"])
+
+
+def test_stream_hands_on_a_long_output_and_what_has_no_end_of_line() -> None:
+    lines: list[str] = []
+    assert process.stream(["sh", "-c", "seq 50000; printf last"], what="x", line=lines.append) == 0
+    assert lines == [*map(str, range(1, 50001)), "last"]
+
+
+def test_stream_looks_up_each_time_it_was_quiet(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(process, "QUIET_SECONDS", 0.3)
+    script = "for one in 1 2 3 4; do echo $one; sleep 0.1; done; printf half; sleep 1; echo"
+    assert process.stream(["sh", "-c", script], what="x", line=seen.append, quiet=lambda: seen.append("quiet")) == 0
+    assert [*dict.fromkeys(seen)] == ["1", "2", "3", "4", "quiet", "half"], "quiet comes only behind what was said"
+    assert seen.count("quiet") >= 2
+
+    def fail() -> None:
+        raise ValueError("still")
+
+    with pytest.raises(ValueError, match="still"):
+        process.stream(["sleep", mark], what="x", line=seen.append, quiet=fail)
+    assert gone(mark)
 
 
 def test_error_in_the_reader_ends_the_program(mark: str) -> None:

@@ -33,13 +33,15 @@ def place(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     folder.mkdir(0o750)
     os.chown(folder, OWNER, OWNER)
-    for above in folder.parents[:3]:
-        above.chmod(above.stat().st_mode | 0o011)
+    # pytest's folders are root's alone, however many there are.
+    for above in folder.parents:
+        if not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)
     return folder
 
 
 def start(verb: str, place: Path, name: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", onstorage.__file__, verb, str(place), str(OWNER), str(OWNER), str(FOLDERS), name]
+    command = [sys.executable, "-I", onstorage.__file__, verb, str(place), str(OWNER), str(OWNER), name, str(FOLDERS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
@@ -63,7 +65,7 @@ def test_many_prepare_at_the_same_moment_and_one_does_it(place: Path) -> None:
                 made.append(answer["made"])
                 waiting.remove(name)
             else:
-                assert answer["busy"].startswith("server"), answer
+                assert "busy" in answer, answer
     assert sorted(made) == [0] * 11 + [FOLDERS]
     assert sorted(listed(place)) == onstorage.names(FOLDERS), "and nothing of the lease is left"
     state = (place / "abc").stat()
@@ -75,6 +77,7 @@ def test_many_prepare_at_the_same_moment_and_one_does_it(place: Path) -> None:
 def test_one_that_was_killed_goes_on_at_once_and_others_after_its_lease(place: Path, heir: str) -> None:
     killed = start("prepare", place, "first")
     while not (place / onstorage.LEASE).exists() or len(listed(place)) < 100:
+        assert killed.poll() is None, told(killed)
         time.sleep(0.001)
     killed.kill()
     killed.communicate()
@@ -92,6 +95,7 @@ def test_the_lease_of_one_that_still_works_is_renewed(place: Path) -> None:
     lease = place / onstorage.LEASE
     process = start("prepare", place, "slow")
     while not lease.exists():
+        assert process.poll() is None, told(process)
         time.sleep(0.001)
     os.utime(lease, (1, 1))
     deadline = time.monotonic() + 20

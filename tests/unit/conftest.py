@@ -3,7 +3,9 @@
 import os
 import socket
 import subprocess
-from typing import Any, Callable, NoReturn
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Iterator, NoReturn
 
 import pytest
 
@@ -12,6 +14,8 @@ STARTERS = (
     "execl", "execle", "execlp", "execlpe", "execv", "execve", "execvp", "execvpe",
     "spawnl", "spawnle", "spawnlp", "spawnlpe", "spawnv", "spawnve", "spawnvp", "spawnvpe",
 )
+# In memory on every Linux.
+MEMORY = Path("/dev/shm")
 CALLERS = ("connect", "connect_ex", "sendto", "sendmsg")
 
 
@@ -33,3 +37,10 @@ def shut_doors(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, name, shut("os." + name), raising=False)
     for name in CALLERS:
         monkeypatch.setattr(socket.socket, name, shut("socket." + name))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """An empty folder in memory: on ext4 a file renamed over another is flushed to the disk, even if nobody asks."""
+    with tempfile.TemporaryDirectory(prefix="mailimg-unit-", dir=str(MEMORY) if MEMORY.is_dir() else None) as name:
+        yield Path(name)
