@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from mailimg.verify.authority import Authority
+from mailimg.peers.authority import Authority
 
 NAME = "localhost"
 

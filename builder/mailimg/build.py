@@ -13,12 +13,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from mailimg import disk, history, manifest, packages, process, rootfs, sbom, scratch
+from mailimg import disk, history, manifest, packages, process, rolejson, rootfs, sbom, scratch
 from mailimg.errors import FULL_HINT, InputError, StepError, refused
 from mailimg.identity import digest_file
 from mailimg.plan import GIB, ImagePlan, Inputs
 from mailimg.progress import Display, Task
 from mailimg.resources import Resources
+from mailimg.revision import DIRTY
 from mailimg.roles import Distro, Role
 from mailimg.seen import Digests
 from mailimg.store import Store
@@ -56,8 +57,12 @@ def build_images(
     display: Display,
     *,
     jobs: int,
+    revision: str | None = None,
 ) -> list[Built]:
     """Build all images, `jobs` at a time, in the order of the plans.
+
+    Args:
+        revision: of the project's repository, for the manifests.
 
     Raises:
         StepError: a layer, disk or image failed; no file of that image is left half-written.
@@ -77,7 +82,8 @@ def build_images(
         try:
             with display.task(f"{plan.role} {plan.distro}") as task:
                 return build_image(
-                    plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot, threads=threads
+                    plan, roles[plan.role], distro, inputs, resources, store, output, task, slot=slot, threads=threads,
+                    revision=revision,
                 )
         finally:
             slots.put(slot)
@@ -106,16 +112,16 @@ def build_image(
     *,
     slot: int = 0,
     threads: int = 1,
+    revision: str | None = None,
 ) -> Built:
     """Build one image, or find that the one in the output folder is it already; `threads` compress it."""
     begun = time.monotonic()
     image = output / plan.file_name
     present = same_image(plan, image, Digests(store.root / "cache" / "digests").of)
     if present is not None:
-        contract = verification_facts(role, distro, plan)
-        if present.get("contract") != contract:
-            # Decides no byte of the image, but what is verified: what was tested before is no longer the whole truth.
-            present = {**present, "contract": contract, "verify": None}
+        fresh = refreshed(present, verification_facts(role, distro, plan), cloud_facts(plan, revision))
+        if fresh != present:
+            present = fresh
             manifest.write(image, present)
         if not sbom.sbom_path(image).exists():
             # A build that was cut off between image and bill, or somebody who removed it.
@@ -138,6 +144,7 @@ def build_image(
                 origins=history.origins(plan, store, installed, read),
                 layer_facts=history.layer_facts(plan, store, built),
                 contract=verification_facts(role, distro, plan),
+                cloud=cloud_facts(plan, revision),
                 os_facts=distro.os,
                 seconds={"layers": layers_seconds, **seconds},
                 version=package_version("mailimg"),
@@ -215,7 +222,7 @@ def disk_spec(plan: ImagePlan, distro: Distro) -> disk.DiskSpec:
 
 
 def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str, Any]:
-    """What `mailimg verify` has to know, so that an image can be verified without the role's folder."""
+    """What `mailimg verify` and `mailimg lab` have to know, so that an image can be tried without the role's folder."""
     return {
         "login": distro.login,
         "container": distro.container,
@@ -224,8 +231,26 @@ def verification_facts(role: Role, distro: Distro, plan: ImagePlan) -> dict[str,
         "role": role.name,
         "listeners": sorted({*distro.listeners, *role.listeners}),
         "ports": [dict(port) for port in role.ports],
+        "parameters": {name: rolejson.offered(one, distro)[0] for name, one in role.parameters.items()},
         "verify": list(role.verify),
     }
+
+
+def cloud_facts(plan: ImagePlan, revision: str | None) -> dict[str, Any]:
+    """What `mailimg upload` has to know beyond the rest of the manifest; none of it decides a byte of the image."""
+    return {"min_ram_mib": plan.min_ram_mib, "properties": dict(plan.properties), "revision": revision, "heat": True}
+
+
+def refreshed(present: Mapping[str, Any], contract: Mapping[str, Any], cloud: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of an image that stays, with what is known now of the things that decide none of its bytes.
+
+    What was tested is forgotten when another contract would be tested now. The revision stays the one that built it,
+    unless that was of a checkout with changes and this one has none: the same bytes come out of it.
+    """
+    known = present.get("cloud", {}).get("revision")
+    kept = known if known is not None and not known.endswith(DIRTY) else cloud["revision"] or known
+    fresh = {**present, "contract": dict(contract), "cloud": {**cloud, "revision": kept}}
+    return fresh if present.get("contract") == contract else {**fresh, "verify": None}
 
 
 def make_output(output: Path) -> None:

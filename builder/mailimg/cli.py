@@ -15,10 +15,17 @@ from mailimg.commands.build import build
 from mailimg.commands.clean import clean
 from mailimg.commands.diff import diff
 from mailimg.commands.doctor import doctor
+from mailimg.commands.images import list_images, promote, retire
+from mailimg.commands.lab import lab
 from mailimg.commands.listing import list_all
 from mailimg.commands.plan import plan
+from mailimg.commands.reap import reap
 from mailimg.commands.report import report as report_command
+from mailimg.commands.scalein import roll, scale_in
 from mailimg.commands.site import site
+from mailimg.commands.stack import stack
+from mailimg.commands.trace import trace
+from mailimg.commands.upload import upload
 from mailimg.commands.verify import verify
 from mailimg.commands.why import why
 from mailimg.errors import InputError, MailimgError, StepError
@@ -36,13 +43,16 @@ def group() -> None:
       mailimg doctor                                       what this machine lacks
       mailimg build --role smtp-in --distro debian-12      images/out/smtp-in-debian-12.qcow2
       mailimg verify images/out/smtp-in-debian-12.qcow2    boot it and send mail through it
+      mailimg upload images/out/smtp-in-debian-12.qcow2    into a cloud of clouds.yaml
 
     Exit status: 0 done, 1 the work failed, 2 your input is wrong, 130 interrupted.
     """
 
 
-for command in (build, plan, why, list_all, verify, diff, report_command, site, doctor, clean):
+for command in (build, plan, why, list_all, verify, lab, trace, diff, report_command, upload, list_images, promote,
+                retire, stack, scale_in, reap, site, doctor, clean):
     group.add_command(command)
+stack.add_command(roll)
 
 
 def main() -> None:
@@ -56,10 +66,12 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
         # A second Ctrl-C while the interpreter ends would kill it by the signal and change the exit status.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        console.print("[red]interrupted[/red]; nothing half-done is left behind")
+        # click makes an Abort of Ctrl-C; what the command had to say of it is in its cause.
+        left = str(error) or str(error.__cause__ or "") or "nothing half-done is left behind"
+        console.print(f"[red]interrupted[/red]; {escape(left)}", highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
     except MailimgError as error:
         report(console, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections import deque
@@ -37,6 +38,9 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 TAIL_LINES = 20
 # strerror(ENOSPC) in the C locale that hooks run in.
 DISK_FULL = "No space left on device"
+# A disk with less than that is full when nothing goes on any more. apt does not always say so: with a full disk its
+# download methods may wait for ever.
+FULL_BYTES = 16 * 1024**2
 HOOK_STARTS = re.compile(r"dib-run-parts Running (?P<folder>\S+)/(?P<phase>[a-z-]+)\.d/(?P<hook>\S+)$")
 # What diskimage-builder says while it cleans up after a failure; it would push the reason out of the last lines.
 NOISE = re.compile(r"^(Unmount |(INFO|DEBUG) diskimage_builder)")
@@ -211,25 +215,35 @@ def build_tree(
             stream.flush()
             reader.feed(line)
 
+        def look() -> None:
+            if shutil.disk_usage(work).free < FULL_BYTES:
+                reader.full = True
+                raise failure(reader, None, Elements(elements_path).expand(elements), log, work)
+
         unsynced = [sys.executable, "-I", "-S", str(Path(__file__).with_name("unsynced.py"))]
         argv = process.confine([*unsynced, *command])
-        status = process.stream(argv, what="run diskimage-builder", line=take, env=run_environment)
+        status = process.stream(argv, what="run diskimage-builder", line=take, env=run_environment, quiet=look)
     if status != 0 or not tree.is_dir():
         raise failure(reader, status, Elements(elements_path).expand(elements), log, work)
     return reader.hooks
 
 
-def failure(reader: DibLog, status: int, elements: Mapping[str, Path], log: Path, work: Path) -> StepError:
-    """The error that names the failing element and hook, or the disk that is full."""
+def failure(reader: DibLog, status: int | None, elements: Mapping[str, Path], log: Path, work: Path) -> StepError:
+    """The error that names the failing element and hook, or the disk that is full.
+
+    Args:
+        status: of the run; None: it stood still and was ended.
+    """
+    end = "stood still" if status is None else f"ended with {process.exit_words(status)}"
     hint = f"The whole output is in {log}"
     if reader.full:
         hint = f"The disk that holds {work} is full. {FULL_HINT}\n{hint}"
     if reader.running is None:
-        words = f"diskimage-builder ended with {process.exit_words(status)} outside of any hook"
+        words = f"diskimage-builder {end} outside of any hook"
         return StepError(words, hint, tail=list(reader.tail))
     phase, hook = reader.running
     owner = next((name for name, place in elements.items() if (place / f"{phase}.d" / hook).exists()), "unknown")
-    message = f"element {owner}, hook {phase}.d/{hook} ended with {process.exit_words(status)}"
+    message = f"element {owner}, hook {phase}.d/{hook} {end}"
     unknown = [found["apt"] or found["yum"] for found in map(UNKNOWN_PACKAGE.search, reader.tail) if found]
     if unknown:
         askers = [f"{package} (element {asker(package, elements)})" for package in dict.fromkeys(unknown)]

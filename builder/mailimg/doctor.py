@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailimg import process
 from mailimg.errors import StepError
-from mailimg.verify.tools import BACKENDS, DISK, DISK_UEFI, DOMAIN_FILES
+from mailimg.verify.tools import BACKENDS, BROWSER, DISK, DISK_UEFI, DOMAIN_FILES, LAB
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,15 @@ TEST_TOOLS = (
 )
 
 
+# The one command that needs a browser.
+WEBMAIL = "lab test --only webmail"
+
 # Services that packages of the list start.
 SERVICES = {
     "slapd": ("slapd.service",),
     "samba": ("smbd.service", "nmbd.service"),
     "winbind": ("winbind.service",),
+    "haproxy": ("haproxy.service",),
 }
 
 
@@ -72,7 +76,9 @@ def all_tools() -> tuple[Tool, ...]:
         program: Tool(program, package, "verify")
         for table in (*BACKENDS.values(), DOMAIN_FILES) for program, package in table.items()
     }
-    return (*BUILD_TOOLS, *disk, *verify.values(), *TEST_TOOLS)
+    lab = [Tool(program, package, "lab") for program, package in LAB.items()]
+    browser = [Tool(program, package, WEBMAIL) for program, package in BROWSER.items()]
+    return (*BUILD_TOOLS, *disk, *verify.values(), *lab, *browser, *TEST_TOOLS)
 
 
 def absent(purpose: str | None = None) -> list[Tool]:
@@ -107,13 +113,13 @@ def install_command(tools: list[Tool]) -> str:
     return f"apt-get install {' '.join(sorted({tool.package for tool in tools}))}"
 
 
-def missing_tools(purpose: str) -> None:
+def missing_tools(*purposes: str) -> None:
     """Stop before the work when a program is missing.
 
     Raises:
         StepError: names programs and the command that installs them.
     """
-    tools = absent(purpose)
+    tools = [tool for purpose in purposes for tool in absent(purpose)]
     if tools:
         names = ", ".join(tool.program for tool in tools)
         raise StepError(f"this host lacks {names}", f"Install with: {install_command(tools)}")

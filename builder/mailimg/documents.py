@@ -61,7 +61,11 @@ def load(path: Path, schema: str, shown: str) -> dict[str, Any]:
 
 def check(document: object, schema: str, shown: str) -> list[str]:
     """Every violation of a schema, as `roles/smtp-in/role.yaml: services[2]: ...`."""
-    rules = json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8"))
+    return violations(document, json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8")), shown)
+
+
+def violations(document: object, rules: Mapping[str, Any], shown: str) -> list[str]:
+    """The same, of a schema that is at hand."""
     errors = sorted(Draft7Validator(rules).iter_errors(document), key=position)
     problems: list[str] = []
     for error in errors:

@@ -71,6 +71,12 @@ class StepError(MailimgError):
         self.tail = tuple(tail)
 
 
+class InterruptedElsewhereError(StepError):
+    """Interrupted while something that is not ours to stop goes on."""
+
+    exit_code = 130
+
+
 def refused(what: str, error: OSError, place: Path) -> StepError:
     """What the system refused while the builder itself wrote files, in words.
 

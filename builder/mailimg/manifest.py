@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mailimg import whole
-from mailimg.errors import InputError
+from mailimg.errors import InputError, StepError
 from mailimg.identity import digest_file
 from mailimg.packages import Package
 from mailimg.plan import ImagePlan
@@ -31,6 +32,7 @@ def describe(
     origins: Mapping[str, str],
     layer_facts: Sequence[Mapping[str, Any]],
     contract: Mapping[str, Any],
+    cloud: Mapping[str, Any],
     os_facts: Mapping[str, str],
     seconds: Mapping[str, float],
     version: str,
@@ -42,6 +44,7 @@ def describe(
         origins: which layer brought each package.
         layer_facts: for each layer of the plan, what `history.layer_facts` tells.
         contract: what `mailimg verify` needs to know: listeners, ports, scenarios, login, memory.
+        cloud: what `mailimg upload` needs to know: `build.cloud_facts`.
         seconds: how long each stage of this build took.
     """
     return {
@@ -72,6 +75,7 @@ def describe(
             for layer, facts in zip(plan.layers, layer_facts, strict=True)
         ],
         "contract": dict(contract),
+        "cloud": dict(cloud),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "package_manager": package_manager,
         "packages": [{**asdict(package), "layer": origins[package.name]} for package in packages],
@@ -103,3 +107,23 @@ def write(image: Path, document: Mapping[str, Any]) -> None:
     with whole.written(manifest_path(image)) as stream:
         json.dump(document, stream, indent=2)
         stream.write("\n")
+
+
+def amend(image: Path, sha256: str, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Change the manifest of an image that may be built anew, or verified in another way, at the same time.
+
+    Args:
+        sha256: of the image that the change speaks of.
+        change: gets the manifest as it is now, and gives the one to write.
+
+    Raises:
+        StepError: by now the manifest is that of another image; it stays as it is.
+    """
+    # The image's own inode is the lock: it is there already, and a build that replaces the image brings another.
+    with image.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        document = read(image)
+        if document["image"]["sha256"] != sha256:
+            raise StepError(f"{image}: was replaced meanwhile; what was found out about the other is not recorded",
+                            "Do it again with the image that is there now.")
+        write(image, change(document))

@@ -75,6 +75,7 @@ class ImagePlan:
         min_ram_mib: memory of the smallest flavor it runs on.
         epoch: seconds since 1970 that stand for "now" in the file system.
         root_uuid, disk_uuid, hash_seed: derived from the identity.
+        properties: that the image gets in a cloud; they decide no byte of it, so the identity does not count them.
     """
 
     role: str
@@ -90,6 +91,7 @@ class ImagePlan:
     root_uuid: str
     disk_uuid: str
     hash_seed: str
+    properties: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -137,6 +139,7 @@ def plan_image(role: Role, distro: Distro, image: Image, inputs: Inputs, *, form
         root_uuid=derived_uuid(identity, "root"),
         disk_uuid=derived_uuid(identity, "disk"),
         hash_seed=derived_uuid(identity, "hash seed"),
+        properties=image.properties,
     )
 
 

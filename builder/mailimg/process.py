@@ -8,6 +8,7 @@ with it, however it ends.
 from __future__ import annotations
 
 import os
+import selectors
 import shlex
 import shutil
 import signal
@@ -29,6 +30,10 @@ BASE_ENV: Mapping[str, str] = {
 
 TAIL_LINES = 20
 
+# Seconds without a line after which the caller of `stream` may look why; bytes read at once.
+QUIET_SECONDS = 20.0
+CHUNK_BYTES = 65536
+
 # For those who start a program and keep it: its type, and "where standard output goes" for its standard error.
 Process = subprocess.Popen[bytes]
 STDOUT = subprocess.STDOUT
@@ -39,7 +44,7 @@ running: set[Process] = set()
 stopped = threading.Event()
 
 
-def confine(argv: Sequence[str], *, network: bool = False) -> list[str]:
+def confine(argv: Sequence[str], *, network: bool = False, tied: bool = True) -> list[str]:
     """Wrap `argv` so that it runs in its own mount and process namespaces.
 
     When the caller dies, even by SIGKILL, the kernel kills everything inside and drops its mounts.
@@ -47,8 +52,11 @@ def confine(argv: Sequence[str], *, network: bool = False) -> list[str]:
     Args:
         argv: the program and its arguments.
         network: also give it an empty network namespace of its own.
+        tied: to the caller's life; otherwise it goes on without.
     """
-    prefix = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    prefix = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if tied:
+        prefix = ["setpriv", "--pdeathsig", "KILL", *prefix]
     if network:
         prefix.append("--net")
     return [*prefix, "--", *argv]
@@ -109,18 +117,22 @@ def stream(
     line: Callable[[str], None],
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    quiet: Callable[[], None] | None = None,
 ) -> int:
     """Run a program and hand each line it prints (both streams) to `line`; return its exit status.
 
-    An exception in `line` or an interruption kills the program's group before it goes on.
+    An exception in `line` or `quiet`, or an interruption, kills the program's group before it goes on.
+
+    Args:
+        quiet: called each time that nothing was printed for `QUIET_SECONDS`.
     """
     process = start([str(word) for word in argv], what=what, env=env, cwd=cwd,
                     stdout=subprocess.PIPE, stderr=STDOUT)
     assert process.stdout is not None  # noqa: S101 - tells mypy what Popen was asked for
     try:
         with process.stdout as out:
-            for raw in out:
-                line(raw.decode(errors="replace").rstrip("\n"))
+            for raw in _lines(out, quiet):
+                line(raw.decode(errors="replace"))
         process.wait()
         running.discard(process)
         return process.returncode
@@ -129,6 +141,39 @@ def stream(
         raise
     finally:
         close_pipes(process)
+
+
+def _lines(out: IO[bytes], quiet: Callable[[], None] | None) -> Iterator[bytes]:
+    """What comes out of a pipe, line by line without their ends, until it is closed."""
+    begun = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(out, selectors.EVENT_READ)
+        while True:
+            if not selector.select(QUIET_SECONDS if quiet else None):
+                if quiet:
+                    quiet()
+                continue
+            # Not `out.read`: what its buffer keeps back, the selector does not see.
+            chunk = os.read(out.fileno(), CHUNK_BYTES)
+            if not chunk:
+                break
+            *whole, begun = (begun + chunk).split(b"\n")
+            yield from whole
+    if begun:
+        yield begun
+
+
+def attached(argv: Sequence[str], *, what: str) -> int:
+    """Run a program on our own terminal, with our standard input; its exit status.
+
+    Raises:
+        StepError: it could not be started.
+    """
+    try:
+        env = {**BASE_ENV, "TERM": os.environ.get("TERM", "dumb")}
+        return subprocess.run(list(argv), env=env, check=False).returncode
+    except OSError as error:
+        raise StepError(f"{what}: cannot start {argv[0]}: {error.strerror}") from error
 
 
 def start(
@@ -210,3 +255,21 @@ def exit_words(code: int) -> str:
     if code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"status {code}"
+
+
+def start_time(pid: int, proc: int | None = None) -> int:
+    """When a process started, in clock ticks since the machine did; 0: there is none.
+
+    Args:
+        proc: another /proc, opened.
+    """
+    place = f"/proc/{pid}/stat" if proc is None else f"{pid}/stat"
+    try:
+        with os.fdopen(os.open(place, os.O_RDONLY, dir_fd=proc), encoding="utf-8", errors="replace") as file:
+            # Opening does not keep it: one that is reaped before the file is read is not there (ESRCH).
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    # proc(5): behind the name in brackets come the 3rd field, the state, and so on to the 22nd, the start. A zombie has
+    # ended.
+    return 0 if fields[0] in "ZX" else int(fields[19])

@@ -93,6 +93,16 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         hint = documents.nearest(role.mount["site"], role.site)
         problems.append(f"{role.shown}: mount.site: {role.mount['site']!r} is not among the role's `site` keys{hint}")
 
+    mount = None if role.mount is None else dict(role.mount)
+    if mount is not None and "indexes" in mount:
+        mount["indexes"] = resolve(mount["indexes"], "mount.indexes")
+
+    assignment = None if role.assignment is None else dict(role.assignment)
+    if assignment is not None:
+        assignment["file"] = resolve(assignment["file"], "assignment.file")
+        if mount is None:
+            problems.append(f"{role.shown}: assignment: there is no `mount` where servers could know of each other")
+
     parameters = {}
     for name, parameter in role.parameters.items():
         parameters[name], words = offered(parameter, distro)
@@ -107,14 +117,16 @@ def role_document(role: Role, distro: Distro, *, identity: str, version: str) ->
         "identity": identity,
         "version": version,
         "site": list(role.site),
+        **({"uses": list(role.uses)} if role.uses else {}),
         "parameters": parameters,
         "facts": {name: dict(facts) for name, facts in distro.daemons.items()},
         "services": services,
         "databases": databases,
         **({} if role.volume is None else {"volume": dict(role.volume)}),
-        **({} if role.mount is None else {"mount": dict(role.mount)}),
+        **({} if mount is None else {"mount": mount}),
+        **({} if assignment is None else {"assignment": assignment}),
         "files": files,
-        "ports": [dict(port) for port in role.ports],
+        "ports": [{key: port[key] for key in ("name", "port", "peers")} for port in role.ports],
         "health": health,
     }
 

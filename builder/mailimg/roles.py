@@ -30,12 +30,14 @@ class Role:
     summary: str
     layers: tuple[LayerSpec, ...]
     site: tuple[str, ...]
+    uses: tuple[str, ...]
     parameters: Mapping[str, Mapping[str, Any]]
     services: tuple[str, ...]
     optional: Mapping[str, Mapping[str, str]]
     databases: tuple[Mapping[str, str], ...]
     volume: Mapping[str, Any] | None
     mount: Mapping[str, Any] | None
+    assignment: Mapping[str, Any] | None
     files: tuple[Mapping[str, Any], ...]
     ports: tuple[Mapping[str, Any], ...]
     listeners: tuple[int, ...]
@@ -137,12 +139,14 @@ def load_role(resources: Resources, name: str) -> Role:
         summary=document["summary"],
         layers=tuple(LayerSpec(layer["name"], tuple(layer["elements"])) for layer in document["layers"]),
         site=tuple(document["site"]),
+        uses=tuple(document.get("uses", ())),
         parameters=document.get("parameters", {}),
         services=tuple(document["services"]),
         optional=document.get("optional", {}),
         databases=tuple(document.get("databases", ())),
         volume=document.get("volume"),
         mount=document.get("mount"),
+        assignment=document.get("assignment"),
         files=tuple(document["files"]),
         ports=tuple(document["ports"]),
         listeners=tuple(document["listeners"]),

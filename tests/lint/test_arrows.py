@@ -103,6 +103,19 @@ def test_only_dib_knows_diskimage_builder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_one_door_to_openstack(path: Path) -> None:
+    """Only cloud/connection.py knows openstacksdk and what it is made of, and it waits until a cloud is asked for."""
+    known = {"openstack", "keystoneauth1", "requests", "urllib3"} & packages(path)
+    if path != BUILDER / "mailimg" / "cloud" / "connection.py":
+        assert known == set()
+        return
+    assert known == {"openstack", "keystoneauth1"}
+    # Imports of functions and of TYPE_CHECKING wait; those of the module do not.
+    at_once = [ast.unparse(node) for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [line for line in at_once if re.match(r"(import|from) (openstack|keystoneauth1)\b", line)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_one_door_to_other_programs(path: Path) -> None:
     starters = {
         f"{node.value.id}.{node.attr}"
@@ -116,6 +129,25 @@ def test_one_door_to_other_programs(path: Path) -> None:
     assert starters == ({"os.execvp"} if path == BUILDER / "mailimg" / "unsynced.py" else set())
     if path != BUILDER / "mailimg" / "process.py":
         assert {"subprocess", "multiprocessing", "pty"} & packages(path) == set()
+
+
+@pytest.mark.parametrize(("part", "unknown"), [
+    ("peers", {"clients", "machines", "verify", "lab", "load", "cloud", "stack", "commands"}),
+    ("clients", {"machines", "verify", "lab", "load", "cloud", "stack", "commands"}),
+    ("machines", {"clients", "verify", "lab", "load", "cloud", "stack", "commands"}),
+    ("verify", {"lab", "cloud", "stack", "commands"}),
+    ("lab", {"cloud", "stack", "commands"}),
+    ("cloud", {"peers", "clients", "machines", "verify", "lab", "load", "stack", "commands"}),
+    ("stack", {"peers", "clients", "machines", "verify", "lab", "load", "reap", "commands"}),
+    ("reap", {"peers", "clients", "machines", "verify", "lab", "load", "commands"}),
+])
+def test_parts_that_do_not_know_each_other(part: str, unknown: set[str]) -> None:
+    """What plays a site knows nothing of who plays with it; what goes to a cloud knows nothing of either."""
+    modules = list((BUILDER / "mailimg" / part).rglob("*.py"))
+    assert modules
+    for path in modules:
+        known = {name.split(".")[1] for name in imported(path) if name.startswith("mailimg.")}
+        assert known & unknown == set(), shown(path)
 
 
 def test_roles_and_images_are_data() -> None:

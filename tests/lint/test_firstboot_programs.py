@@ -25,10 +25,12 @@ PACKAGE = ROOT / "firstboot" / "mailimg_firstboot"
 # Every constant word that a program is given, by program; words in variables are names, not options.
 KNOWN = {
     "systemctl": {"show", "-p", "LoadState", "ActiveState", "SubState", "Result", "ConditionResult",
-                  "ConditionTimestampMonotonic", "daemon-reload", "reset-failed", "list-jobs",
-                  "--no-legend", "--full"},
+                  "ConditionTimestampMonotonic", "ActiveEnterTimestampMonotonic", "daemon-reload", "reset-failed",
+                  "list-jobs", "--no-legend", "--full"},
     "blkid": {"-L", "-p", "-o", "export"},
     "postconf": {"-c", "-h", "-e", "-M"},
+    # -f tab and -1: Dovecot 2.2's doveadm-who.c and doveadm-print-tab.c; auth lookup: doveadm-auth.c.
+    "doveadm": {"-f", "tab", "who", "-1", "kick", "auth", "lookup", "-x", "service=imap"},
     "postqueue": {"-c", "-f"},
     "postsuper": {"-c", "-H", "-r", "ALL", "deferred"},
     "unshare": {"--mount", "sh", "-c", "read-drive"},
@@ -69,7 +71,7 @@ def commands(function: ast.FunctionDef) -> Iterator[ast.List]:
     lists = {target.id: node.value for node in ast.walk(function) if isinstance(node, ast.Assign)
              for target in node.targets if isinstance(target, ast.Name) and isinstance(node.value, ast.List)}
     for node in ast.walk(function):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("host.run", "self._run")):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("host.run", "self._run", "view.host.run")):
             continue
         argv = lists.get(node.args[0].id) if isinstance(node.args[0], ast.Name) else node.args[0]
         assert isinstance(argv, ast.List), f"{function.name}: a command that is no list in sight"

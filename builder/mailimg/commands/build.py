@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from mailimg import revision
 from mailimg.build import Built, build_images, default_jobs
 from mailimg.commands import options
 from mailimg.commands.request import Request, planned, request
@@ -58,6 +59,7 @@ def build(asked: Request, output: Path, jobs: int | None, as_json: bool) -> None
             output.resolve(),
             display,
             jobs=jobs or default_jobs(len(found.images)),
+            revision=revision.of(found.resources.elements.parent),
         )
     if as_json:
         click.echo(json.dumps([summary(result) for result in results], indent=2))

@@ -107,6 +107,9 @@ compress: Decorator = click.option(
     show_default=True,
     help="Compression of a qcow2; zstd is faster, but QEMU before 5.1 cannot read it.",
 )
+os_cloud: Decorator = click.option(
+    "--os-cloud", metavar="NAME", help="Cloud in clouds.yaml.  [default: what OS_CLOUD or the other OS_* variables say]"
+)
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output.")
 
 

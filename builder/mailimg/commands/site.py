@@ -44,25 +44,19 @@ def one_role(role_help: str, *, required: bool) -> Callable[[Callable[..., None]
     return decorate
 
 
+new_file: options.Decorator = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; it must not exist yet.")
+
+
 @site.command("example")
 @one_role("Role of the instances.", required=True)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; it must not exist yet.")
+@new_file
 def write_example(name: str, distro: str, own_roles: tuple[Path, ...], own_elements: tuple[Path, ...],
                   output: Path | None) -> None:
     """Write a site document to start from: what the role needs with values to replace, the rest commented out."""
     resources = installed(own_roles, own_elements)
     role, chosen = loaded(resources, name, distro)
-    text = example.text(resources, role, chosen)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError([f"{output}: exists"], "Name another file; an example never replaces your work.") from None
-    except OSError as error:
-        raise StepError(f"write {output}: {error.strerror}") from error
+    write_new(output, example.text(resources, role, chosen))
 
 
 @site.command()
@@ -98,6 +92,25 @@ def show_reference(own_roles: tuple[Path, ...]) -> None:
     resources = installed(own_roles)
     click.echo(reference.text(keys.load(resources), [load_role(resources, name) for name in role_names(resources)]),
                nl=False)
+
+
+def write_new(output: Path | None, text: str) -> None:
+    """Write a file that is not there yet; None: print it.
+
+    Raises:
+        InputError: it is there.
+        StepError: it cannot be written.
+    """
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError([f"{output}: exists"], "Name another file; an example never replaces your work.") from None
+    except OSError as error:
+        raise StepError(f"write {output}: {error.strerror}") from error
 
 
 def role_of(file: Path) -> str:

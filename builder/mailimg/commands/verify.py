@@ -77,7 +77,8 @@ def verify(
     view = role_view(document)
     cloud = None if cloud_file is None else clouds.read(cloud_file)
     console = Console(stderr=True)
-    with Display(console) as display, display.task(f"verify {image.name}") as task:
+    # What a killed verification left in the store is removed by whoever works there next.
+    with Store(store).work() as scratch, Display(console) as display, display.task(f"verify {image.name}") as task:
         if by == "qemu":
             result = verify_image(
                 image,
@@ -87,6 +88,7 @@ def verify(
                 accel=accel,
                 timeout=timeout,
                 memory_mib=memory(document),
+                scratch=scratch,
                 peers=store / "peers",
                 cloud=cloud,
             )
@@ -96,10 +98,11 @@ def verify(
                 view,
                 report=task.update,
                 timeout=timeout,
+                scratch=scratch,
                 peers=store / "peers",
                 cloud=cloud,
             )
-    record(image, f"{by}-{firmware}" if by == "qemu" else by, result)
+    record(image, document["image"]["sha256"], f"{by}-{firmware}" if by == "qemu" else by, result)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
@@ -146,8 +149,11 @@ def stored_tree(document: dict[str, Any], store: Path) -> Path:
     return layer.tree
 
 
-def record(image: Path, key: str, result: VerifyResult) -> None:
-    """Write the result into the manifest, beside those of other ways to boot."""
-    document = manifest.read(image)
-    document["verify"] = {**(document["verify"] or {}), key: result.to_dict()}
-    manifest.write(image, document)
+def record(image: Path, sha256: str, key: str, result: VerifyResult) -> None:
+    """Write the result into the manifest, beside those of other ways to boot.
+
+    Raises:
+        StepError: another image took the place of the one that was verified.
+    """
+    manifest.amend(image, sha256, lambda document: {
+        **document, "verify": {**(document["verify"] or {}), key: result.to_dict()}})

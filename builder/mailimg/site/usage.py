@@ -17,7 +17,7 @@ def used(role: Role) -> frozenset[str]:
 
     A key stands for all below it.
     """
-    found = set(role.site)
+    found = {*role.site, *role.uses}
     found |= {key for condition in role.optional.values() for key in condition.values()}
     found |= {str(check["site"]) for check in role.health if "site" in check}
     if role.volume is not None:

@@ -97,7 +97,7 @@ def test_wrong_role_file_with_many_problems(mailimg: Mailimg, world: Resources) 
     for words in (
         "unknown key 'service' (did you mean 'services'?)",
         "services: ['postal', 'postal'] has non-unique elements",
-        "ports[0].peers: 'world' is not one of ['internet', 'users', 'servers']",
+        "ports[0].peers: 'world' is not one of ['internet', 'users', 'servers', 'siblings']",
         "health[0].port: 0 is less than the minimum of 1",
         "health[0].name: 'SMTP' does not match",
     ):

@@ -79,4 +79,4 @@ def test_every_tool_has_a_package_and_a_purpose() -> None:
     for tool in doctor.all_tools():
         assert tool.program
         assert tool.package
-        assert tool.purpose in ("build", "verify", "test")
+        assert tool.purpose in ("build", "verify", "lab", doctor.WEBMAIL, "test")

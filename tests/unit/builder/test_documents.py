@@ -72,7 +72,7 @@ def test_all_problems_at_once_in_the_order_of_their_places(tmp_path: Path) -> No
         "roles/mx/role.yaml: listeners[2]: 0 is less than the minimum of 1",
         "roles/mx/role.yaml: listeners[10]: 99999 is greater than the maximum of 65535",
         "roles/mx/role.yaml: parameters.workers: unknown key 'minimun' (did you mean 'minimum'?)",
-        "roles/mx/role.yaml: ports[0].peers: 'everybody' is not one of ['internet', 'users', 'servers']",
+        "roles/mx/role.yaml: ports[0].peers: 'everybody' is not one of ['internet', 'users', 'servers', 'siblings']",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ import pytest
 from world import SOURCES
 
 from mailimg import build, gather, manifest
+from mailimg.commands import verify
 from mailimg.errors import InputError, StepError
 from mailimg.identity import digest
 from mailimg.packages import Package
 from mailimg.plan import ImagePlan
 from mailimg.resources import Resources
 from mailimg.store import Store
+from mailimg.verify import CheckResult, VerifyResult
+
+CLOUD = {"min_ram_mib": 2048, "properties": {"hw_disk_bus": "virtio"}, "revision": "c" * 40}
+PASSED = VerifyResult("mx", "nspawn", {}, (CheckResult("boot", True, 1.0, ""),))
 
 
 @pytest.fixture
@@ -42,6 +48,7 @@ def describe(plan: ImagePlan, image: Path) -> dict[str, Any]:
         origins={"postal": "mx"},
         layer_facts=[{"reused": True, "tree_bytes": size, "seconds": 1.5, "hooks": []} for size in (1, 3, 4, 5)],
         contract={"role": "mx", "listeners": [25]},
+        cloud=CLOUD,
         os_facts={"distro": "small", "version": "1"},
         seconds={"layers": 1.23456},
         version="0.1",
@@ -70,6 +77,7 @@ def test_document(plan: ImagePlan, image: Path) -> None:
     assert document["epoch"] == plan.epoch
     assert document["seconds"] == {"layers": 1.23}
     assert document["verify"] is None
+    assert document["cloud"] == CLOUD
 
 
 def test_written_and_read_back(plan: ImagePlan, image: Path) -> None:
@@ -148,3 +156,56 @@ def test_output_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StepError, match=f"^make the output folder: Not a directory: {tmp_path}/file/out$"):
         build.make_output(tmp_path / "file" / "out")
+
+
+def test_what_was_verified_is_recorded_beside_the_identity(plan: ImagePlan, image: Path) -> None:
+    before = describe(plan, image)
+    manifest.write(image, before)
+    sha256 = before["image"]["sha256"]
+    verify.record(image, sha256, "nspawn", PASSED)
+    verify.record(image, sha256, "qemu-bios", PASSED)
+    after = manifest.read(image)
+    assert {way: result["ok"] for way, result in after["verify"].items()} == {"nspawn": True, "qemu-bios": True}
+    assert {**after, "verify": None} == before
+    assert build.same_image(plan, image) == after
+
+
+def test_verifications_that_end_together_lose_no_result(plan: ImagePlan, image: Path) -> None:
+    manifest.write(image, describe(plan, image))
+    sha256 = manifest.read(image)["image"]["sha256"]
+    ways = [f"way-{number}" for number in range(16)]
+    with ThreadPoolExecutor(len(ways)) as pool:
+        list(pool.map(lambda way: verify.record(image, sha256, way, PASSED), ways))
+    assert sorted(manifest.read(image)["verify"]) == sorted(ways)
+
+
+def test_a_result_is_not_recorded_for_another_image(plan: ImagePlan, image: Path) -> None:
+    """Somebody built anew while the verification ran."""
+    manifest.write(image, describe(plan, image))
+    image.write_bytes(b"another")
+    now = describe(plan, image)
+    manifest.write(image, now)
+    with pytest.raises(StepError, match="was replaced meanwhile"):
+        verify.record(image, digest(b"image"), "nspawn", PASSED)
+    assert manifest.read(image) == now
+
+
+def test_an_image_that_stays_gets_what_decides_none_of_its_bytes(plan: ImagePlan, image: Path) -> None:
+    contract = {"role": "mx", "listeners": [25]}
+    old = {**describe(plan, image), "verify": {"nspawn": {"ok": True}}}
+    assert build.refreshed(old, contract, CLOUD) == old
+    more = {**CLOUD, "properties": {"hw_disk_bus": "scsi"}}
+    assert build.refreshed(old, contract, more) == {**old, "cloud": more}
+    # Another contract would be tested now.
+    assert build.refreshed(old, {"role": "mx"}, CLOUD) == {**old, "contract": {"role": "mx"}, "verify": None}
+    # Manifests of earlier versions.
+    assert build.refreshed({name: value for name, value in old.items() if name != "cloud"}, contract, CLOUD) == old
+
+
+@pytest.mark.parametrize(("known", "now", "kept"), [
+    ("a", "b", "a"), ("a", None, "a"), ("a-dirty", "b", "b"), ("a-dirty", None, "a-dirty"), (None, "b", "b"),
+    ("a-dirty", "b-dirty", "b-dirty"), (None, None, None),
+])
+def test_the_revision_that_built_it(known: str | None, now: str | None, kept: str | None) -> None:
+    present = {"contract": {}, "cloud": {**CLOUD, "revision": known}}
+    assert build.refreshed(present, {}, {**CLOUD, "revision": now})["cloud"]["revision"] == kept

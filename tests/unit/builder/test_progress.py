@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mailimg.progress import Display
+from mailimg.progress import MIB, Display
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
@@ -77,3 +77,41 @@ def test_live_display_ends_with_a_failure() -> None:
         raise ValueError("why")
     assert "mx failed" in text.getvalue()
     assert display.live is None
+
+
+def test_amounts_are_a_few_lines_in_a_log() -> None:
+    made, text = console(terminal=False)
+    with Display(made) as display, display.task("mx.qcow2") as task:
+        for turn in range(2):
+            task.update(f"sending {turn}")
+            for part in range(1, 101):
+                task.amount(part * MIB, 100 * MIB)
+    assert words(text) == [
+        *(f"mx.qcow2: {line}" for turn in range(2) for line in (
+            f"sending {turn}", "30 of 100 MiB", "60 of 100 MiB", "90 of 100 MiB")),
+        "mx.qcow2: done",
+    ]
+
+
+def test_amounts_are_a_bar_on_a_terminal() -> None:
+    made, text = console(terminal=True)
+    with Display(made) as display, display.task("mx.qcow2") as task:
+        assert display.live is not None
+        task.update("sending")
+        display.live.refresh()
+        assert "MiB" not in text.getvalue()
+        task.amount(25 * MIB, 100 * MIB)
+        display.live.refresh()
+        assert "25 of 100 MiB" in text.getvalue()
+        assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in text.getvalue()
+        before = len(text.getvalue())
+        task.update("checking")
+        display.live.refresh()
+        assert "of 100 MiB" not in text.getvalue()[before:]
+
+
+def test_an_empty_amount_is_nothing() -> None:
+    made, text = console(terminal=False)
+    with Display(made) as display, display.task("mx") as task:
+        task.amount(0, 0)
+    assert words(text) == ["mx: done"]

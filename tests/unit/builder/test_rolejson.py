@@ -115,8 +115,9 @@ def test_what_the_distribution_does_not_describe_is_named_all_at_once(world: Res
 def test_what_is_mounted_is_named_by_a_key_that_the_role_needs(world: Resources) -> None:
     role, distro = roles.load_role(world, "mx"), roles.load_distro(world, "small-1")
     mount = {"path": "/MAILBOXES", "site": "domains", "owner": 5000, "group": 5000, "folders": 4096}
-    made = rolejson.role_document(dataclasses.replace(role, mount=mount), distro, identity="", version="1")
-    assert made["mount"] == mount
+    made = rolejson.role_document(dataclasses.replace(role, mount={**mount, "indexes": "{{ postal.config }}/x"}),
+                                  distro, identity="", version="1")
+    assert made["mount"] == {**mount, "indexes": distro.daemons["postal"]["config"] + "/x"}
     with pytest.raises(InputError) as caught:
         rolejson.role_document(dataclasses.replace(role, mount={**mount, "site": "domain"}), distro, identity="",
                                version="1")

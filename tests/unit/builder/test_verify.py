@@ -10,13 +10,16 @@ import pytest
 import yaml
 from rich.console import Console as Terminal
 
+from mailimg.clients import letters
 from mailimg.errors import InputError, StepError
-from mailimg.verify import addresses as at
-from mailimg.verify import directory, letters, machine, names, network, node, report, scenarios, seed
-from mailimg.verify.authority import Certificate
-from mailimg.verify.console import Console
+from mailimg.machines import machine, network, node, seed
+from mailimg.machines.console import Console
+from mailimg.peers import addresses as at
+from mailimg.peers import directory, names
+from mailimg.peers.authority import Certificate
+from mailimg.peers.sink import Envelope
+from mailimg.verify import report, scenarios
 from mailimg.verify.scenarios import mx
-from mailimg.verify.sink import Envelope
 from mailimg.verify.values import CheckResult, Request, RoleView, VerifyResult
 
 ROLE = RoleView("smtp-in", (22, 25), ("mx",))
