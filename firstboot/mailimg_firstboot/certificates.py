@@ -11,7 +11,7 @@ from mailimg_firstboot.host import Host
 from mailimg_firstboot.rolefile import RoleFile
 from mailimg_firstboot.secret import Secret
 from mailimg_firstboot.tls import bundle as bundles
-from mailimg_firstboot.tls import checks, forms
+from mailimg_firstboot.tls import checks, forms, ordering
 from mailimg_firstboot.tls.bundle import Bundle
 from mailimg_firstboot.tls.download import UntrustedError
 from mailimg_firstboot.waiting import Clock, keep_trying
@@ -142,7 +142,7 @@ def _fetch(host: Host, site: Dict[str, Any], role: RoleFile) -> Bundle:
         return Bundle(bundles.chain(content), bundles.key(content, password and password.reveal().encode("utf-8")))
     content = host.tls.unpack(content, password)
     key = bundles.key(content)
-    return Bundle(bundles.sorted_chain(bundles.chain(content), key), key)
+    return Bundle(ordering.sorted_chain(bundles.chain(content), key), key)
 
 
 def _trusted(host: Host, tls: Dict[str, Any], role: RoleFile) -> str:

@@ -114,26 +114,3 @@ def key(content: bytes, passphrase: Optional[bytes] = None) -> Secret:
     except Exception:  # noqa: BLE001 - a kind of key that this release does not know
         raise ValueError("the private key cannot be read") from None
     return Secret(plain.decode("ascii"))
-
-
-def sorted_chain(text: str, private: Secret) -> str:
-    """A chain in the order that TLS needs: an archive's has none of its own.
-
-    The certificate of the key first, then each one's issuer; certificates that belong to nobody's chain are left out.
-    """
-    from cryptography.hazmat.primitives import serialization
-
-    from mailimg_firstboot.tls import checks
-
-    left = load(text)
-    mine = checks.public(serialization.load_pem_private_key(private.reveal().encode("ascii"), None, backend()))
-    ordered = [one for one in left if checks.public(one) == mine][:1]
-    if not ordered:
-        return text
-    while True:
-        left = [one for one in left if one not in ordered]
-        issuers = [one for one in left if checks.signed_by(ordered[-1], one)]
-        if not issuers:
-            break
-        ordered.append(issuers[0])
-    return "".join(one.public_bytes(serialization.Encoding.PEM).decode("ascii") for one in ordered)

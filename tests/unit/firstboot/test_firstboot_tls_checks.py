@@ -8,7 +8,7 @@ from firstboot_certificates import CHAIN, LEAF, MIDDLE, NOW, ROOT, Issued, bundl
 
 from mailimg_firstboot.secret import Secret
 from mailimg_firstboot.tls import bundle as bundles
-from mailimg_firstboot.tls import checks
+from mailimg_firstboot.tls import checks, ordering
 from mailimg_firstboot.tls.bundle import Bundle, backend
 
 WANTED = ["mail.example.org"]
@@ -185,5 +185,5 @@ def test_what_is_no_chain() -> None:
 
 def test_an_archive_is_put_in_order() -> None:
     mixed = ROOT.pem + OTHER.pem + LEAF.pem + MIDDLE.pem
-    assert bundles.sorted_chain(mixed, Secret(LEAF.key)) == CHAIN
-    assert bundles.sorted_chain(ROOT.pem, Secret(LEAF.key)) == ROOT.pem
+    assert ordering.sorted_chain(mixed, Secret(LEAF.key)) == CHAIN
+    assert ordering.sorted_chain(ROOT.pem, Secret(LEAF.key)) == ROOT.pem

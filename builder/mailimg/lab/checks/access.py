@@ -6,7 +6,7 @@ import contextlib
 import imaplib
 from collections.abc import Iterator
 
-from mailimg.clients import letters, mailbox
+from mailimg.clients import letters, mailbox, sharing
 from mailimg.clients.managesieve import ManageSieve, SieveError
 from mailimg.lab import addresses as at
 from mailimg.lab import balancer
@@ -52,23 +52,9 @@ def filters(bench: Bench) -> Iterator[ManageSieve]:
 
 def folder_shared(bench: Bench) -> str:
     """Bela sees what anna shares, and nothing else of hers."""
-    host = bench.host("imap")
-    with mailbox.imap(bench.tls, ANNA.login, bench.password, host) as client:
-        client.create("Project")
-        sent = letters.clean(ANNA.mail)
-        client.append("Project", "", "", sent.content)
-        if client.setacl("Project", BELA.login, "lrs")[0] != "OK":
-            raise CheckFailed("SETACL was refused")
-    with mailbox.imap(bench.tls, BELA.login, bench.password, host) as client:
-        name = f"shared/{ANNA.login}/Project"
-        told = [parsed for line in client.list("shared/", "*")[1] if isinstance(line, bytes)
-                for parsed in mailbox.parse_folder(line)[:1]]
-        if name not in told or any(one.startswith(f"shared/{ANNA.login}/") and one != name for one in told):
-            raise CheckFailed(f"bela sees {told}")
-        if not mailbox.find(client, name, sent.message_id):
-            raise CheckFailed(f"bela does not find the message in {name}")
-        if client.select(f'"shared/{ANNA.login}/Junk"', readonly=True)[0] == "OK":
-            raise CheckFailed("bela opens a folder that was not shared")
+    name, wrong = sharing.tried(bench.tls, bench.password, ANNA, BELA, bench.host("imap"))
+    if wrong:
+        raise CheckFailed(wrong)
     return name
 
 

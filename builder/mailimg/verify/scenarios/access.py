@@ -6,7 +6,7 @@ import imaplib
 import poplib
 from collections.abc import Sequence
 
-from mailimg.clients import letters, mailbox
+from mailimg.clients import letters, mailbox, sharing
 from mailimg.clients.managesieve import ManageSieve, SieveError
 from mailimg.peers import addresses as at
 from mailimg.peers.platform import MASTER, MASTER_PASSWORD
@@ -115,23 +115,9 @@ def word_found(bench: Bench) -> str:
 
 def folder_shared(bench: Bench) -> str:
     """Bela sees what anna shares, and nothing else of hers."""
-    tls, password = bench.platform.client_tls(), bench.directory.password
-    with mailbox.imap(tls, ANNA.login, password) as client:
-        client.create("Project")
-        sent = letters.clean(ANNA.mail)
-        client.append("Project", "", "", sent.content)
-        if client.setacl("Project", BELA.login, "lrs")[0] != "OK":
-            raise CheckFailed("SETACL was refused")
-    with mailbox.imap(tls, BELA.login, password) as client:
-        name = f"shared/{ANNA.login}/Project"
-        told = [parsed for line in client.list("shared/", "*")[1] if isinstance(line, bytes)
-                for parsed in mailbox.parse_folder(line)[:1]]
-        if name not in told or any(one.startswith(f"shared/{ANNA.login}/") and one != name for one in told):
-            raise CheckFailed(f"bela sees {told}")
-        if not mailbox.find(client, name, sent.message_id):
-            raise CheckFailed(f"bela does not find the message in {name}")
-        if client.select(f'"shared/{ANNA.login}/Junk"', readonly=True)[0] == "OK":
-            raise CheckFailed("bela opens a folder that was not shared")
+    name, wrong = sharing.tried(bench.platform.client_tls(), bench.directory.password, ANNA, BELA)
+    if wrong:
+        raise CheckFailed(wrong)
     return name
 
 
