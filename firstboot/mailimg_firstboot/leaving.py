@@ -52,8 +52,9 @@ def steps(deadline: float, flushing: float, handing: float, force: bool = False)
 
 
 def running(host: Host, work: Work) -> Optional[str]:
-    """The role's services that run."""
-    found = [one.name for one in work.role.services if host.systemd.state(one.unit).active]
+    """The role's services that run, or would at the next connection."""
+    found = [one.name for one in work.role.services
+             if host.systemd.state(one.unit).active or host.systemd.triggers(one.unit)]
     return "{} run".format(", ".join(found)) if found else None
 
 

@@ -63,6 +63,13 @@ class Systemd:
         """Stop a unit and wait until it has stopped."""
         self._order("stop", unit)
 
+    def triggers(self, unit: str) -> List[str]:
+        """Active units that would start it again: a socket, when somebody connects to it."""
+        argv = ["systemctl", "show", "-p", "TriggeredBy", unit]
+        shown = self._run(argv, "ask what starts {}".format(unit), SHOW_TIMEOUT)
+        names = shown.out.decode("utf-8", "replace").partition("=")[2].split()
+        return [name for name in names if self.state(name).active]
+
     def jobs(self) -> List[str]:
         """Units that systemd is about to start."""
         shown = self._run(["systemctl", "list-jobs", "--no-legend", "--full"], "ask for systemd's jobs", SHOW_TIMEOUT)

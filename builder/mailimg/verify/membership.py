@@ -15,8 +15,6 @@ KEYTAB = "/etc/krb5.keytab"
 # Where the agent and the daemons write; the config drive, which nobody can take the secrets from, is elsewhere.
 WRITTEN = ("/etc", "/run/mailimg", "/var/lib/mailimg", "/var/spool/postfix")
 LEAVE_SECONDS = 400.0
-# A storage server's, which systemd starts by its socket: it belongs to no service of the role, and stays.
-PORTMAPPER = 111
 SSSD_SECONDS = 30.0
 
 
@@ -138,8 +136,7 @@ def leaves(bench: Bench) -> str:
     problems += [f"account {name}" for name in own_accounts(bench)]
     if bench.node.ask(["find", KEYTAB], check=False).strip():
         problems.append(KEYTAB)
-    ports = {port["port"] for port in bench.node.role()["ports"]} - {PORTMAPPER}
-    open_ports = set(bench.node.listeners()) & ports
+    open_ports = set(bench.node.listeners()) & {port["port"] for port in bench.node.role()["ports"]}
     if open_ports:
         problems.append(f"ports {sorted(open_ports)}")
     problems += [f"{unit}, which would start a service again" for unit in triggers(bench)]

@@ -63,7 +63,7 @@ def undo(host: Host, work: Work) -> None:
 
 
 def stop(host: Host, role: RoleFile) -> None:
-    """Stop every service, those that face the network first: role.json starts them last.
+    """Stop every service, those that face the network first: role.json starts them last. Their sockets go with them.
 
     Raises:
         StepError: some did not stop; the others were stopped nevertheless.
@@ -72,7 +72,9 @@ def stop(host: Host, role: RoleFile) -> None:
     for service in reversed(role.services):
         try:
             if host.systemd.state(service.unit).known:
-                host.systemd.stop(service.unit)
+                # First what would start it again at the next connection.
+                for unit in [*host.systemd.triggers(service.unit), service.unit]:
+                    host.systemd.stop(unit)
             loaded.forget(host, service.unit)
         except FirstbootError as error:
             problems.append(error.message)

@@ -97,6 +97,7 @@ class FakeSystemd(Systemd):
         self.running: Dict[str, Dict[str, Optional[bytes]]] = {}
         self.unknown: Set[str] = set()
         self.refuse: Set[str] = set()
+        self.sockets: Dict[str, str] = {}  # by the unit that needs it, and that it starts
         self.orders: List[str] = []
         self.table = threading.Lock()
 
@@ -104,6 +105,9 @@ class FakeSystemd(Systemd):
         if unit in self.unknown:
             return UnitState(False, False, "inactive (dead)")
         return UnitState(True, unit in self.running, "active (running)" if unit in self.running else "inactive (dead)")
+
+    def triggers(self, unit: str) -> List[str]:
+        return [name for name in [self.sockets.get(unit, "")] if name in self.running]
 
     def active_since(self, units: Sequence[str], patience: float = 30.0) -> Dict[str, Optional[float]]:
         return {unit: 990.0 if unit in self.running else None for unit in units}
@@ -117,6 +121,7 @@ class FakeSystemd(Systemd):
             raise StepError(f"start {unit}: systemctl ended with status 1")
         elif unit not in self.refuse:
             self.running[unit] = {one["path"]: self.host.read(one["path"]) for one in ROLE["files"]}
+            self.running.update({one: {} for one in [self.sockets.get(unit, "")] if one})
         if unit.endswith(".mount"):
             # Steps that mount run at the same time; the kernel's table is always whole.
             with self.table:

@@ -184,6 +184,17 @@ def test_orders_of_units() -> None:
     assert caught.value.hint == "See `systemctl status a.service` and `journalctl -u a.service`."
 
 
+@pytest.mark.parametrize(("shown", "wanted"), [
+    (b"TriggeredBy=rpcbind.socket\n", ["rpcbind.socket"]), (b"TriggeredBy=\n", []), (b"", [])])
+def test_what_would_start_a_unit_again(shown: bytes, wanted: List[str]) -> None:
+    def run(argv: List[str], what: str, timeout: float) -> Completed:
+        return Completed(0, shown if argv[3] == "TriggeredBy" else b"LoadState=loaded\nActiveState=active\n", "")
+
+    assert Systemd(run).triggers("rpcbind.service") == wanted
+    assert Systemd(lambda argv, *_: Completed(
+        0, shown if argv[3] == "TriggeredBy" else b"ActiveState=inactive\n", "")).triggers("rpcbind.service") == []
+
+
 def test_a_start_limit_is_reset_once() -> None:
     ran: List[str] = []
 

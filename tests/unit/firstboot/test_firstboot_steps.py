@@ -10,7 +10,7 @@ from firstboot_machine import PASSWORD, SITE, FakeHost, machine, picture, with_k
 from firstboot_pools import POOLED
 from firstboot_store import STORED_KEYS
 
-from mailimg_firstboot import graph
+from mailimg_firstboot import graph, leaving
 from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import StepError, TolerableError
 from mailimg_firstboot.stepping import Step, parts
@@ -213,6 +213,19 @@ def test_services_start_in_order_and_stop_the_network_first(tmp_path: Path) -> N
     assert host.systemd.orders == [
         "start clamav-daemon.service", "start postfix@-.service",
         "stop postfix@-.service", "stop clamav-daemon.service"]
+
+
+def test_a_socket_that_would_start_a_service_again_goes_before_it(tmp_path: Path) -> None:
+    host = machine(tmp_path)
+    goal = work(host)
+    host.systemd.sockets["clamav-daemon.service"] = "clamav-daemon.socket"
+    services.apply(host, goal)
+    host.systemd.running.pop("clamav-daemon.service")
+    host.systemd.running.pop("postfix@-.service")
+    assert leaving.running(host, goal) == "clamd run", "at the next connection"
+    services.undo(host, goal)
+    assert host.systemd.orders[-2:] == ["stop clamav-daemon.socket", "stop clamav-daemon.service"]
+    assert leaving.running(host, goal) is None
 
 
 def test_services_reload_only_whose_files_changed(tmp_path: Path) -> None:
