@@ -118,6 +118,8 @@ def stream(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     quiet: Callable[[], None] | None = None,
+    pass_fds: Sequence[int] = (),
+    parting: Callable[[Process], None] | None = None,
 ) -> int:
     """Run a program and hand each line it prints (both streams) to `line`; return its exit status.
 
@@ -125,9 +127,10 @@ def stream(
 
     Args:
         quiet: called each time that nothing was printed for `QUIET_SECONDS`.
+        parting: called before the group is killed: may ask the program to end, and wait (`ends`).
     """
     process = start([str(word) for word in argv], what=what, env=env, cwd=cwd,
-                    stdout=subprocess.PIPE, stderr=STDOUT)
+                    stdout=subprocess.PIPE, stderr=STDOUT, pass_fds=pass_fds)
     assert process.stdout is not None  # noqa: S101 - tells mypy what Popen was asked for
     try:
         with process.stdout as out:
@@ -137,7 +140,11 @@ def stream(
         running.discard(process)
         return process.returncode
     except BaseException:
-        kill_group(process)
+        try:
+            if parting is not None:
+                parting(process)
+        finally:
+            kill_group(process)
         raise
     finally:
         close_pipes(process)
@@ -223,6 +230,13 @@ def kill_group(process: Process, grace: float = 5.0) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     running.discard(process)
+
+
+def ends(process: Process, seconds: float) -> bool:
+    """Whether a program that `start` started ends by itself within so long."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
 
 
 def close_pipes(process: Process) -> None:

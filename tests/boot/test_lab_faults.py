@@ -1,4 +1,4 @@
-"""The whole platform in containers: what it refuses, and what it answers while something is away."""
+"""The whole platform in containers: what it refuses, what it answers while something is away, what its logs tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailimg.lab import checks
 pytestmark = pytest.mark.boot
 
 
-@pytest.mark.parametrize("name", ["safety", "faults", "storage"])
+@pytest.mark.parametrize("name", ["safety", "faults", "storage", "tracing"])
 def test_every_check_of_a_group_holds(lab: Lab, name: str) -> None:
     result = lab.proved(name)
     ((_, group),) = checks.find([name])

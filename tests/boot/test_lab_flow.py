@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 
 import pytest
 from conftest import Lab
@@ -76,4 +78,29 @@ def test_a_node_that_lost_power_comes_back_with_its_disk(lab: Lab) -> None:
 def test_a_node_that_is_shut_down_comes_back(lab: Lab) -> None:
     lab.run("stop", "pop-imap-lda-2")
     lab.run("start", "pop-imap-lda-2")
+    lab.run("status")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_interrupted_checks_give_back_what_they_took(lab: Lab, number: int, code: int) -> None:
+    """Also when nobody is left who could ask them to."""
+    argv = ["/usr/bin/env", "--default-signal=INT", *lab.argv("test", "--only", "faults")]
+    running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def becomes(there: bool) -> bool:
+        deadline = time.monotonic() + 90
+        while lab.state.read()["peers"]["domain"] is not there:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    assert becomes(False), "the first check takes the domain away"
+    running.send_signal(number)
+    assert running.wait(120) == code
+    assert becomes(True)
+    assert running.stderr
+    if number == signal.SIGINT:
+        assert "the lab runs on, and has back what a check had taken away" in running.stderr.read()
+    running.stderr.close()
     lab.run("status")

@@ -26,7 +26,7 @@ def numbers(option: str, pairs: Sequence[tuple[str, str]], what: str, least: int
         InputError: with everything that is no number of at least `least`.
     """
     wrong = [f"{option} {name}={value}: not a number of {what} from {least} on" for name, value in pairs
-             if not value.isdigit() or int(value) < least]
+             if not (value.isascii() and value.isdigit()) or int(value) < least]
     if wrong:
         raise InputError(wrong)
     return {name: int(value) for name, value in pairs}

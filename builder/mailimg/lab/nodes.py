@@ -94,7 +94,10 @@ class LabNode:
             if self.state == "booting":
                 self._set("failed", error.message)
             raise
-        self._set("ready", told.verdict)
+        with self._lock:
+            # Somebody may have stopped it while its journal was looked for.
+            if self.state == "booting":
+                self._set("ready", told.verdict)
 
     def _power_on(self) -> Console:
         try:

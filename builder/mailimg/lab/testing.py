@@ -1,12 +1,15 @@
 """Runs checks inside a lab and tells their results by JSON lines.
 
-    python -m mailimg.lab.testing NAME ROOT GROUP...
+    python -m mailimg.lab.testing NAME ROOT FD GROUP...
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +21,11 @@ from mailimg.errors import MailimgError, StepError
 from mailimg.lab import checks, start
 from mailimg.lab.state import State
 from mailimg.verify.values import CheckResult
+
+# Seconds in which an interrupted check gives back what it took away: a guest that was cut off boots again.
+BACK_SECONDS = 300.0
+LEFT_HINT = "What it had taken away may be missing: `mailimg lab status`, `mailimg lab down`."
+INTERRUPTED = 130
 
 
 def groups(only: Sequence[str]) -> list[str]:
@@ -64,8 +72,24 @@ def run(state: State, chosen: Sequence[str], told: Callable[[str, CheckResult], 
             errors.append(event)
 
     env = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    argv = [sys.executable, "-m", __name__, state.name, str(state.folder.parent), *chosen]
-    code = process.stream(start.inside(state, argv), what="test the lab", line=line, env=env)
+    # Its end tells the checks to end; also when this process is killed.
+    theirs, ours = os.pipe()
+    asking = os.fdopen(ours, "wb")
+    argv = [sys.executable, "-m", __name__, state.name, str(state.folder.parent), str(theirs), *chosen]
+
+    def parting(checks: process.Process) -> None:
+        asking.close()
+        if not process.ends(checks, BACK_SECONDS):
+            raise StepError("test the lab: interrupted, and the check did not end", LEFT_HINT)
+
+    try:
+        code = process.stream(start.inside(state, argv), what="test the lab", line=line, env=env, pass_fds=[theirs],
+                              parting=parting)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the lab runs on, and has back what a check had taken away") from None
+    finally:
+        os.close(theirs)
+        asking.close()
     if errors:
         raise StepError(errors[0]["message"], errors[0]["hint"], errors[0]["tail"])
     if code != 0:
@@ -81,9 +105,21 @@ def tell(event: str, **values: Any) -> None:
     sys.stdout.flush()
 
 
+def heed(fd: int) -> None:
+    """Interrupt the main thread when the other end of a pipe is closed: who asked for the checks has gone."""
+    def wait() -> None:
+        while os.read(fd, 1):
+            pass
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main(argv: list[str]) -> int:
-    """Run the groups; 0 when all results were told, whatever they say."""
-    _, name, root, *groups = argv
+    """Run the groups; 0 when all results were told, whatever they say; interrupted, a check first gives back what it
+    took away."""
+    _, name, root, fd, *groups = argv
+    heed(int(fd))
     figures: Mapping[str, float] = {}
     try:
         for group, module in checks.find(groups):
@@ -95,6 +131,8 @@ def main(argv: list[str]) -> int:
     except MailimgError as error:
         tell("error", message=error.message, hint=error.hint, tail=list(getattr(error, "tail", ())))
         return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
     tell("end", figures=dict(figures))
     return 0
 

@@ -80,12 +80,13 @@ def short(host: str) -> str:
 
 def _rfc5424(match: re.Match[str]) -> Record | None:
     said = STRUCTURED.fullmatch(match["rest"])
-    if said is None or match["iso"] is None:
+    time = None if match["iso"] is None else _iso(match)
+    if said is None or time is None:
         return None
     pid = match["pid"] if match["pid"].isdigit() else ""
     host = "" if match["host"] == "-" else short(match["host"])
     # rsyslog keeps the blank that stood behind the colon of RFC 3164.
-    return Record(host, _iso(match), match["daemon"], pid, (said["text"] or "").removeprefix(" "))
+    return Record(host, time, match["daemon"], pid, (said["text"] or "").removeprefix(" "))
 
 
 def _journal(line: str) -> Record | None:
@@ -130,12 +131,16 @@ def _time(match: re.Match[str], written: datetime) -> datetime | None:
     return None
 
 
-def _iso(match: re.Match[str]) -> datetime:
+def _iso(match: re.Match[str]) -> datetime | None:
+    """None of a time that no calendar has, as a leap second's 60."""
     text, _, fraction = match["iso"].replace(",", ".").partition(".")
-    time = datetime.fromisoformat(text).replace(microsecond=int((fraction or "0")[:6].ljust(6, "0")))
     zone = (match["zone"] or "Z").replace(":", "")
-    if zone in ("Z", "UTC"):
-        return time.replace(tzinfo=UTC)
-    minutes = int(zone[1:3]) * 60 + int(zone[3:5])
-    away = timezone(timedelta(minutes=-minutes if zone[0] == "-" else minutes))
-    return time.replace(tzinfo=away).astimezone(UTC)
+    try:
+        time = datetime.fromisoformat(text).replace(microsecond=int((fraction or "0")[:6].ljust(6, "0")))
+        if zone in ("Z", "UTC"):
+            return time.replace(tzinfo=UTC)
+        minutes = int(zone[1:3]) * 60 + int(zone[3:5])
+        away = timezone(timedelta(minutes=-minutes if zone[0] == "-" else minutes))
+        return time.replace(tzinfo=away).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

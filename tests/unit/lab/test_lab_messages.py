@@ -84,8 +84,9 @@ def test_a_folder_has_one_owner(tmp_path: Path) -> None:
 def test_numbers_and_parameters() -> None:
     assert labview.numbers("--memory", [("nfs", "512")], "MiB", 64) == {"nfs": 512}
     with pytest.raises(InputError) as caught:
-        labview.numbers("--memory", [("nfs", "x"), ("sogo", "5")], "MiB", 64)
+        labview.numbers("--memory", [("nfs", "x"), ("smtp-in", "512\u00b2"), ("sogo", "5")], "MiB", 64)
     assert caught.value.problems == ("--memory nfs=x: not a number of MiB from 64 on",
+                                     "--memory smtp-in=512\u00b2: not a number of MiB from 64 on",
                                      "--memory sogo=5: not a number of MiB from 64 on")
     assert labview.parameters([("smtp-in.amavis_workers", "4"), ("smtp-in.spam_mark", "5.5"),
                                ("pop-imap-lda.search", "none")]) == {

@@ -104,3 +104,10 @@ def test_what_met_the_outage_is_told_once() -> None:
     met = promises.seen([attempt("inbound", "250", 1, 2), attempt("inbound", "451"), attempt("inbound", "451"),
                          attempt("imap", "OK", 9.5, 30), attempt("inbound", "250", 20.5, 21)], TIMES)
     assert met == {"inbound": ("451",), "submission": (), "delivery": (), "imap": ("OK",), "webmail": ()}
+
+
+def test_only_whole_answers_are_held_against_a_promise() -> None:
+    whole = attempt("inbound", "451", 11.0, 12.0)
+    others = [attempt("inbound", "250", 9.0, 11.0), attempt("imap", "OK", 19.0, 20.5)]
+    found = promises.within([whole, *others], 10.0, 20.0)
+    assert found == {"inbound": [whole], "submission": [], "delivery": [], "imap": [], "webmail": []}

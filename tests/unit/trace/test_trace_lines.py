@@ -44,6 +44,12 @@ def test_form(line: str, time: datetime) -> None:
     assert parse(line, NOW) == Record("mx-1", time, "postfix/cleanup", "314", TEXT)
 
 
+@pytest.mark.parametrize("stamp", ["2026-06-30T23:59:60Z", "2026-11-22T20:06:27+25:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_calendar_has(stamp: str) -> None:
+    assert parse(f"{stamp} mx-1 postfix/cleanup[314]: {TEXT}", NOW) is None
+    assert parse(f"<22>1 {stamp} mx-1 postfix/cleanup 314 - - {TEXT}", NOW) is None
+
+
 def test_a_line_without_a_host() -> None:
     """SOGo writes its own file."""
     line = 'Nov 22 20:06:27 sogod [101]: 192.0.2.10 "GET /SOGo/ HTTP/1.1" 200 5013/0 0.120 - - 0'

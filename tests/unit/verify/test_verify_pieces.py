@@ -67,3 +67,14 @@ def test_a_message_without_a_signature_is_found_out() -> None:
     record = "v=DKIM1; k=rsa; p=" + base64.b64encode(b"x").decode()
     with pytest.raises(scenarios.CheckFailed, match="DKIM"):
         verify_signature(letters.clean("x@y.example").content, record)
+
+
+def test_an_answer_that_no_check_expects_fails_that_check_only() -> None:
+    def strange(bench: None) -> str:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    seen: list[bool] = []
+    both = [("one", strange), ("two", lambda bench: "good")]
+    results = scenarios.run(both, None, lambda one: seen.append(one.ok))
+    assert seen == [False, True]
+    assert results[0].detail.startswith("ConnectionRefusedError: [Errno 111] Connection refused (test_verify_pieces.py:")

@@ -20,6 +20,7 @@ from mailimg.lab.checks.mail import (
     from_internet,
     in_mailbox,
     on_internet,
+    once_in_mailbox,
     queues,
     queues_empty,
     stored,
@@ -52,7 +53,7 @@ def read_by_imap(bench: Bench) -> str:
     """Through both filters, delivery and storage; the body has everything that relays like to change."""
     sent = letters.clean(BELA.mail)
     from_internet(bench, sent, BELA.mail)
-    (got,) = in_mailbox(bench, BELA.login, sent)
+    got = once_in_mailbox(bench, BELA.login, sent)
     head = email.message_from_bytes(got)
     body = got.partition(b"\r\n\r\n")[2]
     if body != sent.body:
@@ -123,7 +124,7 @@ def internal_mail(bench: Bench) -> str:
     """Neither the MX nor the Internet sees it."""
     sent = letters.clean(BELA.mail, ANNA.mail)
     taken(by_user(bench, sent, BELA.mail))
-    (got,) = in_mailbox(bench, BELA.login, sent)
+    got = once_in_mailbox(bench, BELA.login, sent)
     hops = email.message_from_bytes(got).get_all("Received", [])
     way = " ".join(hops)
     if "by smtp-out-" not in way or "by smtp-in-" in way:
@@ -151,7 +152,7 @@ def spam_in_junk(bench: Bench) -> str:
     """GTUBE, which the lab's levels mark and do not keep back."""
     sent = letters.spam(ANNA.mail)
     from_internet(bench, sent, ANNA.mail)
-    (got,) = in_mailbox(bench, ANNA.login, sent, "Junk")
+    got = once_in_mailbox(bench, ANNA.login, sent, "Junk")
     head = email.message_from_bytes(got)
     with mailbox.imap(bench.tls, ANNA.login, bench.password, bench.host("imap")) as client:
         if mailbox.find(client, "INBOX", sent.message_id):
@@ -222,7 +223,9 @@ def bounce_leaves(bench: Bench) -> str:
 
     if not until(lambda: bool(bounces()), bench.patience):
         raise CheckFailed(f"no bounce at {names.SENDER_NAME} after {bench.patience:g} s; queues:\n{queues(bench)}")
-    (got,) = bounces()
+    got, *more = bounces()
+    if more:
+        raise CheckFailed(f"{len(more) + 1} bounces of one message")
     way = " ".join(email.message_from_bytes(got).get_all("Received", []))
     if "by smtp-out-" not in way:
         raise CheckFailed(f"by another way: {way}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mailimg.lab import addresses as at
 from mailimg.lab.checks import Bench, Check, CheckFailed, until
@@ -29,8 +29,8 @@ WAY_IN, WAY_OUT = ("smtp-in", "pop-imap-lda"), ("smtp-out",)
 def checks() -> Sequence[tuple[str, Check]]:
     """The checks of this group, in order."""
     return (
-        (f"{RATE:g} messages a second come in, each once", lambda bench: comes_in(bench, "in", RATE)),
-        (f"{RATE:g} messages a second go out, each once", lambda bench: goes_out(bench, "out", RATE)),
+        (f"{RATE:g} messages a second are sent in, each arrives once", lambda bench: comes_in(bench, "in", RATE)),
+        (f"{RATE:g} messages a second are sent out, each arrives once", lambda bench: goes_out(bench, "out", RATE)),
         ("more than the filters can take comes in, each once", lambda bench: comes_in(bench, "flood", 0.0)),
         ("people read meanwhile", people_read),
         ("nothing waits in a queue", empty),
@@ -84,18 +84,31 @@ def _measure(bench: Bench, name: str, roles: Iterable[str], batch: Sequence[lett
               [seen - due[number] for number, seen in there.items()], [one.seconds for one in outcomes],
               cpu, memory, ways)
     bench.figures.update({f"load {name} {key}": value for key, value in run.figures().items()})
+    each = {role: per_core(len(taken), cpu, [node.name for node in bench.of(role)]) for role in roles}
+    bench.figures.update({f"load {name} {role} per core": value for role, value in each.items()})
     if not run.ledger.whole or run.ledger.refused or run.ledger.unanswered:
         raise CheckFailed(f"{run.ledger}\n{queues(bench)}")
     lines = [
         f"{run.ledger}; {run.rate:.1f}/s, {run.per_core:.1f} for a second of a core; seconds at the door p50 "
         f"{percentile(run.accept, 50):.2f} p99 {percentile(run.accept, 99):.2f}, to the end p50 "
         f"{percentile(run.latency, 50):.2f} p99 {percentile(run.latency, 99):.2f}",
+        *[f"  {role}: {run.rate:.1f} messages/s, {value:.1f} for a second of a core" for role, value in each.items()],
         *[f"  {one}: p50 {percentile(seconds, 50):.2f} s, p99 {percentile(seconds, 99):.2f} s"
           for one, seconds in ways.items()],
         *[f"  {one}: {cpu.get(one, 0.0) / max(len(taken), 1) * 1000:.1f} ms of a core for a message, {used:.0f} MiB"
           for one, used in memory.items()],
     ]
     return "\n".join(lines)
+
+
+def per_core(letters_taken: int, cpu: Mapping[str, float], nodes: Sequence[str]) -> float:
+    """Letters for one second of processor time of a role, all of its nodes together.
+
+    Args:
+        cpu: seconds by node and unit, `smtp-in-1 postfix`.
+    """
+    spent = sum(seconds for name, seconds in cpu.items() if name.partition(" ")[0] in nodes)
+    return letters_taken / spent if spent else 0.0
 
 
 def log(node: Node, since: float) -> str:

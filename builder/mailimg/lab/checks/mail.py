@@ -49,6 +49,14 @@ def in_mailbox(bench: Bench, login: str, sent: letters.Letter, folder: str = "IN
     return found
 
 
+def once_in_mailbox(bench: Bench, login: str, sent: letters.Letter, folder: str = "INBOX") -> bytes:
+    """The message in a user's folder, where it must be once."""
+    found = in_mailbox(bench, login, sent, folder)
+    if len(found) > 1:
+        raise CheckFailed(f"{len(found)} copies in {login}'s {folder}")
+    return found[0]
+
+
 def on_internet(bench: Bench, host: Arrivals, sent: letters.Letter) -> Arrival:
     """The message at a mail host of the Internet, once."""
     got = host.wait(sent.message_id, bench.patience)

@@ -32,6 +32,7 @@ class Promise:
         answers: codes by way, each of which may be seen; a way that is not here is not disturbed.
         note: what happens to mail that is taken, or why it is so.
         twice: a message may be there twice: it was handed on, and the word that it was is lost.
+        held: ways whose mail waits: nothing that is handed over while it is away arrives before it is back.
         late_logins: a session that was greeted before the end may be told 535 after it: saslauthd knows no other no.
     """
 
@@ -40,6 +41,7 @@ class Promise:
     note: str = ""
     late_logins: bool = False
     twice: bool = False
+    held: tuple[str, ...] = ()
 
     def codes(self, way: str) -> tuple[str, ...]:
         """What a way may answer."""
@@ -69,10 +71,11 @@ PROMISES: Mapping[str, Promise] = {
         "nothing mounted at `/MAILBOXES` on both servers",
         {"delivery": (OK, "450"), "imap": ("SERVERBUG", "UNAVAILABLE")},
         "Nobody can say whether a mailbox is full: 450. " + QUEUED),
-    "clamd": Promise("clamd of smtp-in stopped", {}, "What is taken waits before the filter; nothing passes it by."),
+    "clamd": Promise("clamd of smtp-in stopped", {}, "What is taken waits before the filter; nothing passes it by.",
+                     held=("inbound",)),
     "clamd, outwards": Promise("clamd of smtp-out stopped", {"submission": ("451",)}, "At the end of DATA."),
     "amavis": Promise("amavis stopped", {}, "What is taken waits before the filter. What it was about to hand back as "
-                      "it was stopped arrives twice.", twice=True),
+                      "it was stopped arrives twice.", twice=True, held=("inbound",)),
     "saslauthd": Promise("saslauthd stopped", {"submission": ("454",)}, "At AUTH."),
     "OpenDKIM": Promise("OpenDKIM stopped", {"submission": ("451", "454", NONE)}, "Nothing leaves unsigned."),
     "MariaDB": Promise("MariaDB of sogo stopped", {"webmail": (SHOWN, "500", "501", "503")},
@@ -115,6 +118,15 @@ def broken(promise: Promise, attempts: Iterable[Attempt], times: Times) -> list[
         when = f"{one.begun - times.away:+.1f} s"
         wrong.append(f"{one.way}, {when}: {one.code}, promised {'/'.join(promised)}: {one.text}")
     return wrong
+
+
+def within(attempts: Iterable[Attempt], away: float, until: float) -> dict[str, list[Attempt]]:
+    """By way, what began and was answered while it was away: only that is held against the promise."""
+    found: dict[str, list[Attempt]] = {way: [] for way in WAYS}
+    for one in attempts:
+        if one.begun >= away and one.ended <= until:
+            found[one.way].append(one)
+    return found
 
 
 def seen(attempts: Sequence[Attempt], times: Times) -> dict[str, tuple[str, ...]]:

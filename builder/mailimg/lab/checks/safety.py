@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import smtplib
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from mailimg.peers import addresses as names
 from mailimg.verify.scenarios.mx import DISGUISED
 
 SSH, DNS, CHRONY = 22, 53, 323
+SIBLING_LMTP = 10124
 # UDP on loopback that role.yaml need not name; of bindresvport's numbers rpc.statd takes one to talk with lockd.
 OWN_UDP = {DNS, CHRONY, *range(600, 1024)}
 CONNECT_SECONDS = 3.0
@@ -81,12 +83,23 @@ def no_relay(bench: Bench) -> str:
         replies = list(pool.map(tried, ways))
     wrong = [f"{way[0]}: {way[1] or '<>'} to {way[2]}: {reply}" for way, reply in zip(ways, replies, strict=True)
              if not reply.refused]
+    wrong += [f"LMTP of {node.name} from {source}: {sender or '<>'} to {recipient}: {code}"
+              for node in bench.of("pop-imap-lda") for source in (at.GATEWAY4, at.HOME4)
+              for sender, recipient, code in by_lmtp(node, source) if not 500 <= code < 600]
     outside = submit(25, None, None, SENDER, BELA.mail, source=at.HOME4, server=bench.address("delivery"))
     if outside.code > 0:
         wrong.append(f"the delivery layer's virtual address talks to the Internet: {outside}")
     if wrong:
         raise CheckFailed("\n".join(wrong))
-    return f"{len(ways)} tries by {len({str(way[0]) for way in ways})} ways, all 5xx"
+    return f"{len(ways)} tries by {len({str(way[0]) for way in ways})} ways, all 5xx; LMTP for mailboxes only"
+
+
+def by_lmtp(node: NodePlan, source: str) -> Iterator[tuple[str, str, int]]:
+    """What the port for the other mailbox servers answers to each form: sender, recipient, code of the last answer."""
+    for sender, recipient in FORMS:
+        with smtplib.LMTP(node.address4, SIBLING_LMTP, "scan.example", (source, 0)) as client:
+            code, _ = client.mail(sender)
+            yield sender, recipient, client.rcpt(recipient)[0] if code == 250 else code
 
 
 def inner(bench: Bench, node: NodePlan) -> set[int]:

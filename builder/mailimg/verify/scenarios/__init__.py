@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,9 @@ def run(checks: Sequence[tuple[str, Callable[[B], str]]], bench: B,
             detail, ok = str(found), False
         except StepError as error:
             detail, ok = "\n".join([error.message, *error.tail[-5:]]), False
+        except Exception as error:  # noqa: BLE001 - a server that answers what no check expects fails that check only
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            detail, ok = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})", False
         result = CheckResult(name, ok, time.monotonic() - started, detail)
         results.append(result)
         done(result)

@@ -1,9 +1,10 @@
-"""More than an MX can take: it says 4xx, and what it took arrives once. See tests/boot/test_load.py."""
+"""More than a server can take: it says 4xx, and what it took arrives once. See tests/boot/test_load.py."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mailimg.load import letters
@@ -20,6 +21,17 @@ TUNING: Mapping[str, Any] = {"amavis_workers": 2}
 ROOM_MIB, RESERVE_MIB = 8, 256
 SIZE, LETTERS, ROUNDS = 384 << 10, 40, 4
 SPOOL = "/var/spool/postfix"
+
+Arrived = Callable[[Bench, str], list[int]]
+
+
+@dataclass(frozen=True)
+class Next:
+    """A service that mail goes to from the queue: its unit, and its port on loopback."""
+
+    unit: str
+    port: int
+
 
 # A stranger with more connections than he may make in a minute (60), each with one letter.
 CROWD = 80
@@ -45,15 +57,15 @@ def arrived(bench: Bench, mark: str) -> list[int]:
             for number in letters.numbers(one.content[:16_384].decode("latin-1"), mark)]
 
 
-def accounted(bench: Bench, mark: str, outcomes: Sequence[Outcome]) -> Ledger:
+def accounted(bench: Bench, mark: str, outcomes: Sequence[Outcome], there: Arrived = arrived) -> Ledger:
     """What became of a run's letters.
 
     Raises:
         CheckFailed: one was refused for good, not answered, lost, or is there twice.
     """
     taken = {one.number for one in outcomes if 200 <= one.code < 300}
-    until(lambda: taken <= set(arrived(bench, mark)), bench.patience)
-    found = ledger(outcomes, arrived(bench, mark))
+    until(lambda: taken <= set(there(bench, mark)), bench.patience)
+    found = ledger(outcomes, there(bench, mark))
     if not found.whole or found.refused or found.unanswered or found.doubtful:
         raise CheckFailed(f"{found}; queue: {bench.node.ask(['postqueue', '-p'])[-1500:]}")
     return found
@@ -71,18 +83,32 @@ def crowd_delayed(bench: Bench) -> str:
 
 def full_queue_delays(bench: Bench) -> str:
     """Nothing leaves the queue while the filter is away; when it is back, so is all that was put off."""
+    return full_queue(bench, Next("amavis.service", 10024), RESERVE_MIB)
+
+
+def full_queue(bench: Bench, after: Next, reserve: int, there: Arrived = arrived) -> str:
+    """More letters than the queue's file system has room for, while nothing leaves it; in the end each is there once.
+
+    Args:
+        after: the service that mail goes to from the queue.
+        reserve: MiB that Postfix keeps free there (`queue_minfree`).
+        there: numbers of the letters that arrived.
+
+    Raises:
+        CheckFailed: a letter was refused for good, is lost, or is there twice.
+    """
     node = bench.node
-    node.ask(["systemctl", "stop", "postfix@-.service", "amavis.service"])
-    node.ask(["bash", "-c", f"set -eu; mount -t tmpfs -o size={ROOM_MIB + RESERVE_MIB}M,mode=755 queue /mnt; "
+    node.ask(["systemctl", "stop", "postfix@-.service", after.unit])
+    node.ask(["bash", "-c", f"set -eu; mount -t tmpfs -o size={ROOM_MIB + reserve}M,mode=755 queue /mnt; "
                             f"cp -a {SPOOL}/. /mnt/; mount --bind /mnt {SPOOL}; umount /mnt; "
                             "systemctl start postfix@-.service"])
     mark, some = batch(LETTERS, SIZE)
     door = Door(at.NODE4, connections=4)
     outcomes = send(some, door)
-    node.ask(["systemctl", "start", "amavis.service"])
-    listens = "until (echo > /dev/tcp/127.0.0.1/10024) 2> /dev/null; do sleep 0.2; done"
+    node.ask(["systemctl", "start", after.unit])
+    listens = f"until (echo > /dev/tcp/127.0.0.1/{after.port}) 2> /dev/null; do sleep 0.2; done"
     node.ask(["timeout", "60", "bash", "-c", f"{listens}; postqueue -f"])
-    first = whole = accounted(bench, mark, outcomes)
+    first = whole = accounted(bench, mark, outcomes, there)
     if not first.later or not first.taken:
         raise CheckFailed(f"{LETTERS} letters into {ROOM_MIB} MiB: {first}")
     for _ in range(ROUNDS):
@@ -90,7 +116,7 @@ def full_queue_delays(bench: Bench) -> str:
         later = {one.number for one in outcomes if 400 <= one.code < 500}
         again = send([one for one in some if one.number in later], door)
         outcomes = [*(one for one in outcomes if one.number not in later), *again]
-        whole = accounted(bench, mark, outcomes)
+        whole = accounted(bench, mark, outcomes, there)
     if whole.later:
         raise CheckFailed(f"after {ROUNDS} more tries: {whole}")
     node.ask(["systemctl", "stop", "postfix@-.service"])

@@ -74,7 +74,9 @@ def read_by_imap(bench: Bench) -> str:
     """The address is not the login; the body has everything that relays like to change."""
     sent = letters.clean(BELA.mail)
     hand_over(sent, BELA.mail)
-    (got,) = arrived(bench, BELA.login, sent)
+    got, *more = arrived(bench, BELA.login, sent)
+    if more:
+        raise CheckFailed(f"{len(more) + 1} copies")
     body = got.partition(b"\r\n\r\n")[2]
     if body != sent.body:
         raise CheckFailed(f"the body changed: {first_difference(sent.body, body)}")
