@@ -77,4 +77,4 @@ def test_an_answer_that_no_check_expects_fails_that_check_only() -> None:
     both = [("one", strange), ("two", lambda bench: "good")]
     results = scenarios.run(both, None, lambda one: seen.append(one.ok))
     assert seen == [False, True]
-    assert results[0].detail.startswith("ConnectionRefusedError: [Errno 111] Connection refused (test_verify_pieces.py:")
+    assert results[0].detail.startswith("ConnectionRefusedError: [Errno 111] Connection refused (test_verify_pieces.py")

@@ -17,7 +17,7 @@ from mailimg.peers.directory import USERS
 BEFORE_SECONDS = 1.5
 RECOVERY_SECONDS = 60.0
 DRAIN_SECONDS = 90.0
-ANSWER_SECONDS = 40.0  # until each way has answered within the outage; a login may take half a minute
+ANSWER_SECONDS = 75.0  # until each way has answered within the outage; Dovecot waits a minute for a silent directory
 # Proved by the group `storage`.
 STORAGE = ("storage, read-only", "storage, gone")
 SHOWN = 10  # of messages that are not where they should be

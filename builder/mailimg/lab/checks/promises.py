@@ -59,7 +59,7 @@ PROMISES: Mapping[str, Promise] = {
         "domain controller does not answer, nor refuse",
         {"inbound": ("451",), "submission": ("451", NONE), "delivery": ("451",), "imap": (READ, "UNAVAILABLE"),
          "webmail": ("403",)},
-        "Answers take 5 s. IMAP logins wait for half a minute.", late_logins=True),
+        "Answers take 5 s. Who logs in at IMAP as it falls silent waits for a minute.", late_logins=True),
     "DNS": Promise(
         "name server ended, caches empty, saslauthd's connections ended",
         {"inbound": (OK, "451", NONE), "submission": ("451", NONE), "delivery": (OK, "451", NONE),
