@@ -61,6 +61,10 @@ bench-load: setup ## Measure mail a second against the distribution's own config
 bench-scale: $(VENV)/.ready ## Measure 100 instances that join and leave their load balancer at once (10 minutes).
 	@$(SUDO) $(VENV)/bin/python tests/bench/scaling.py --store $(MAILIMG_STORE) $(SCALE)
 
+.PHONY: bench-directory
+bench-directory: setup ## Measure how many computers a second join a domain, and leave it (three minutes).
+	@$(SUDO) $(VENV)/bin/python tests/bench/directory.py $(DIRECTORY)
+
 .PHONY: verify-centos7
 verify-centos7: setup ## Build and boot every role from the real CentOS archives: make verify-centos7 CENTOS7="--mirror URL ..."
 	@$(SUDO) $(VENV)/bin/python tests/centos7/verify_centos7.py --output $(OUTPUT) --store $(MAILIMG_STORE) $(CENTOS7)
