@@ -14,6 +14,7 @@ import ipaddress
 import json
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from mailimg_firstboot import moving
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.rolefile import Assignment, HealthCheck, MountPoint, PassOn, RoleFile
@@ -25,9 +26,6 @@ VOID_AFTER = 45.0
 
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
 STATE = "/run/mailimg/siblings.json"
-
-# Users whom Dovecot is asked for in one command.
-BATCH = 100
 
 
 class Me(NamedTuple):
@@ -108,12 +106,12 @@ def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str]) 
     wanted = content(chosen, servers, me, assignment.pass_on)
     changed = host.read(assignment.file) != wanted
     if changed:
+        # Before the table: what is cut off in between is gone on with.
+        moving.mark(host)
         host.write(assignment.file, wanted)
-    # For a while after a change: a run may have been cut off, and a sibling that did not know yet may have passed
-    # somebody on. Not always, for the directory is asked of each user who has a session.
-    moved = foreign(host, assignment) if wanted and (changed or host.age(assignment.file) <= VOID_AFTER) else []
-    for user in moved:
-        host.run(["doveadm", "kick", user], "end the sessions of {}".format(user), check=False)
+    if not wanted:
+        moving.done(host)
+    moved = moving.go_on(host, assignment.pass_on[0].port)
     return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved, changed)
 
 
@@ -145,34 +143,6 @@ def content(chosen: List[str], servers: Dict[str, str], me: Me, pass_on: Iterabl
                      "host={} port={} destuser=%{{orig_user}}".format(address, rule.to))
             lines.append("{}/{:02x}:::::::nopassword=y proxy=y {}\n".format(rule.port, slot, where))
     return "".join(lines).encode("ascii")
-
-
-def foreign(host: Host, assignment: Assignment) -> List[str]:
-    """Users with sessions on this server who are another's: Dovecot is asked, whose hash it is."""
-    shown = host.run(["doveadm", "-f", "tab", "who", "-1"], "ask Dovecot for its sessions")
-    rows = [line.split("\t") for line in shown.out.decode("utf-8", "replace").splitlines()[1:]]
-    users = sorted({row[0] for row in rows if row[0]})
-    # Any port that passes on: all of them do for the same slots.
-    port = "lport={}".format(assignment.pass_on[0].port)
-    found: List[str] = []
-    for first in range(0, len(users), BATCH):
-        # Its status tells only that one of them is unknown.
-        told = host.run(["doveadm", "auth", "lookup", "-x", "service=imap", "-x", port, *users[first:first + BATCH]],
-                        "ask Dovecot whose server is whose", check=False)
-        found += passed_on(told.out.decode("utf-8", "replace"))
-    return found
-
-
-def passed_on(text: str) -> List[str]:
-    """Users with a field `proxy` in what `doveadm auth lookup` prints."""
-    found, user = [], ""
-    for line in text.splitlines():
-        name, _, value = (part.strip() for part in line.partition(":"))
-        if name == "passdb":
-            user = value
-        elif name == "proxy" and user:
-            found.append(user)
-    return found
 
 
 def covered(names: Iterable[str], hostname: str) -> str:

@@ -7,32 +7,21 @@ from typing import Any, Dict, List
 
 import pytest
 from firstboot_certificates import made
+from firstboot_doveadm import Doveadm
+from firstboot_fuse import Killed
 from firstboot_machine import INSTANCE, SITE, FakeHost, machine, with_keys, work
 from firstboot_pools import POOLED
 from firstboot_store import SIBLINGS, STORED_KEYS
 
-from mailimg_firstboot import assignment, onstorage
+from mailimg_firstboot import assignment, moving, onstorage
 from mailimg_firstboot.assignment import SLOTS, VOID_AFTER, Me
 from mailimg_firstboot.errors import StepError, TransientError
-from mailimg_firstboot.programs import Completed
 from mailimg_firstboot.rolefile import PassOn
 from mailimg_firstboot.steps import assignment as step
 from mailimg_firstboot.work import Work
 
 ME = Me(INSTANCE, "10.0.0.7", "imap.example.org")
 OTHER = "aaaaaaaa-3f4e-4d0e-9a53-7a3f2a1b0c9d"
-WHO = "username\tproto\tpid\tip\nanna\timap\t7\t10.0.0.9\nbela\tpop3\t8\t10.0.0.9\n"
-LOOKED_UP = """\
-passdb: anna
-  user      : anna
-  proxy     : y
-  host      : imap.example.org
-
-passdb: bela
-  user      : bela
-
-passdb lookup: user gone doesn't exist
-"""
 
 
 def serving(path: Path) -> FakeHost:
@@ -75,11 +64,6 @@ def test_who_is_counted_on() -> None:
     assert assignment.alive(found) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
 
 
-def test_users_of_others() -> None:
-    assert assignment.passed_on(LOOKED_UP) == ["anna"]
-    assert assignment.passed_on("") == []
-
-
 @pytest.mark.parametrize(("names", "host"), [
     (["imap.example.org", "*.example.org"], "imap.example.org"),
     (["*.example.org"], "mailbox-1.example.org"),
@@ -104,26 +88,42 @@ def test_alone_it_passes_nothing_on(tmp_path: Path) -> None:
 def test_another_takes_its_share_with_the_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = serving(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    asked = programs(host, monkeypatch)
+    dovecot = Doveadm(host, monkeypatch)
     done = assignment.refresh(host, goal(host).role, ME)
     assert sum(slots for _, slots in done.servers.values()) == SLOTS
     assert (done.passed_on, done.changed) == (["anna"], True)
-    assert asked[-1] == ["doveadm", "kick", "anna"]
+    assert dovecot.asked[-1] == ["kick", "anna"]
     lines = (host.read(SIBLINGS) or b"").decode().splitlines()
     assert len(lines) == 2 * done.servers[OTHER][1]
+    dovecot.sessions.add("anna")
     again = assignment.refresh(host, goal(host).role, ME)
     assert (again.changed, again.passed_on) == (False, ["anna"]), "somebody may have come meanwhile"
-    long_ago = time.time() - VOID_AFTER - 1
-    os.utime(host.path(SIBLINGS), (long_ago, long_ago))
-    questions = len(asked)
+    dovecot.uptime += moving.SETTLED
     assert assignment.refresh(host, goal(host).role, ME).passed_on == []
-    assert len(asked) == questions, "nobody is asked anything while nothing changes"
+    questions = len(dovecot.asked)
+    assert assignment.refresh(host, goal(host).role, ME).passed_on == []
+    assert len(dovecot.asked) == questions, "nobody is asked anything while nothing changes"
+
+
+def test_the_mark_stands_before_the_table_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off in between, the next run still ends the sessions of those who moved."""
+    host = serving(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    host.fuse.blows = (2, "after")
+    with pytest.raises(Killed):
+        assignment.refresh(host, goal(host).role, ME)
+    assert host.fuse.changes[-1] == "write " + SIBLINGS
+    host.fuse.dead, host.fuse.blows = False, None
+    dovecot.uptime += 2 * moving.SETTLED
+    done = assignment.refresh(host, goal(host).role, ME)
+    assert (done.changed, done.passed_on) == (False, ["anna"])
 
 
 def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = serving(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    programs(host, monkeypatch)
+    Doveadm(host, monkeypatch)
     host.answers["sibling"] = "no answer"
     done = assignment.refresh(host, goal(host).role, ME)
     assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
@@ -143,7 +143,7 @@ def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.Monk
     host = serving(tmp_path)
     step.apply(host, goal(host))
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    programs(host, monkeypatch)
+    Doveadm(host, monkeypatch)
     assert step.left(host, goal(host)) == "its siblings count on this server"
     step.undo(host, goal(host))
     assert step.left(host, goal(host)) is None
@@ -174,15 +174,3 @@ def test_the_roster_is_as_old_as_the_storage_says(tmp_path: Path) -> None:
     for _ in range(2):
         onstorage.retire(tmp_path, "one")
     assert [path.name for path in roster.iterdir()] == ["two"]
-
-
-def programs(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
-    """Dovecot's commands, of a server that anna and bela use; anna is another's."""
-    asked: List[List[str]] = []
-
-    def run(argv: List[str], *_: Any, **__: Any) -> Completed:
-        asked.append(list(argv))
-        return Completed(0, {"-f": WHO, "auth": LOOKED_UP}.get(argv[1], "").encode(), "")
-
-    monkeypatch.setattr(host, "run", run)
-    return asked
