@@ -27,6 +27,9 @@ VOID_AFTER = 45.0
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
 STATE = "/run/mailimg/siblings.json"
 
+# Seconds in which a server that leaves ends sessions before it looks again whose they are.
+LEAVING = 60.0
+
 
 class Me(NamedTuple):
     """This server.
@@ -49,11 +52,13 @@ class Outcome(NamedTuple):
         servers: address and number of slots, by name.
         passed_on: users whose sessions here were ended because they are another server's now.
         changed: whether the file was written.
+        whole: whether all who have sessions here were asked for, and Dovecot knew whose they are.
     """
 
     servers: Dict[str, Tuple[str, int]]
     passed_on: List[str]
     changed: bool
+    whole: bool
 
 
 def read(host: Host) -> Optional[Me]:
@@ -78,15 +83,15 @@ def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     # One port stands for all of the daemon's: each question leaves a line in its log.
     serving = host.probe(HealthCheck("tcp", "sibling", assignment.pass_on[0].to, "")) is None
     found = host.nfs.report(place.path, place.owner, place.group, me.name, me.address if serving else "")
-    return settle(host, assignment, me, alive(found))
+    return settle(host, assignment, me, alive(found), moving.WORK)
 
 
 def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
-    """Leave all users to the others, if there are some; raises as `refresh`."""
+    """Leave all users to the others, if there are some; raises as `refresh`. Nobody waits for a report after this."""
     place, assignment = parts(role)
     found = host.nfs.report(place.path, place.owner, place.group, me.name, "")
     host.nfs.retire(place.path, place.owner, place.group, me.name)
-    return settle(host, assignment, me, alive(found))
+    return settle(host, assignment, me, alive(found), LEAVING)
 
 
 def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
@@ -100,8 +105,8 @@ def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
     return role.mount, role.assignment
 
 
-def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str]) -> Outcome:
-    """Write who works for whom, and end the sessions that are another's now."""
+def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str], seconds: float) -> Outcome:
+    """Write who works for whom, and end the sessions that are another's now, as far as one comes in so many seconds."""
     chosen = owners(servers)
     wanted = content(chosen, servers, me, assignment.pass_on)
     changed = host.read(assignment.file) != wanted
@@ -111,8 +116,9 @@ def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str]) 
         host.write(assignment.file, wanted)
     if not wanted:
         moving.done(host)
-    moved = moving.go_on(host, assignment.pass_on[0].port)
-    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved, changed)
+    moved = moving.go_on(host, assignment.pass_on[0].port, seconds)
+    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved.users, changed,
+                   moved.whole)
 
 
 def alive(found: Dict[str, Tuple[str, float]]) -> Dict[str, str]:

@@ -23,6 +23,10 @@ BATCH = 20
 # Seconds for one command. While the directory is away the answer takes longer than that, and would not help.
 PATIENCE = 5.0
 
+# Seconds after which a run of mailimg-siblings.timer begins no other command; more than two may take, so that each run
+# comes further. With the 15 s to the next run, its report is never later than the others wait for it.
+WORK = 12.0
+
 # What doveadm ends with when it did not work now (EX_TEMPFAIL).
 FAILED = 75
 
@@ -32,9 +36,27 @@ class Round(NamedTuple):
 
     Args:
         changed: when the table was changed, as the machine's uptime in seconds.
+        begun: when the first of the users was asked for.
+        after: the last user who was; empty: nobody yet.
+        clear: whether Dovecot has said of each of them whose he is.
     """
 
     changed: float
+    begun: float = 0.0
+    after: str = ""
+    clear: bool = True
+
+
+class Moved(NamedTuple):
+    """What was done.
+
+    Args:
+        users: those whose sessions were ended.
+        whole: whether all were asked for, and gave a clear answer.
+    """
+
+    users: List[str]
+    whole: bool
 
 
 def mark(host: Host) -> None:
@@ -47,32 +69,43 @@ def done(host: Host) -> None:
     host.remove(MARK)
 
 
-def go_on(host: Host, port: int) -> List[str]:
-    """End the sessions of those who are another's; the users.
+def go_on(host: Host, port: int, seconds: float = WORK) -> Moved:
+    """End the sessions of those who are another's, from where the last run stopped.
 
     Args:
         port: any that passes on: all of them do for the same users.
+        seconds: after which no other command is begun.
 
     Raises:
         StepError: Dovecot does not say who has sessions.
     """
-    content = host.read(MARK)
+    content, start = host.read(MARK), host.uptime()
     if content is None:
-        return []
-    now, begun = Round(**json.loads(content.decode("ascii"))), host.uptime()
+        return Moved([], True)
+    now = Round(**json.loads(content.decode("ascii")))
+    if not now.after:
+        now = now._replace(begun=start, clear=True)
     ended: List[str] = []
-    clear = True
-    users = sessions(host)
-    for first in range(0, len(users), BATCH):
-        some = users[first:first + BATCH]
-        told = ask(host, port, some)
-        moved = [user for user in some if told.get(user)]
-        kicked = [user for user in moved if kick(host, user)]
-        clear = clear and kicked == moved and told.keys() >= set(some)
-        ended += kicked
-    if clear and begun >= now.changed + SETTLED:
+    users = [user for user in sessions(host) if user > now.after]
+    told: Dict[str, bool] = {}
+    for number, user in enumerate(users):
+        asking = number % BATCH == 0
+        # The first is always asked for.
+        if number and (asking or told.get(user)) and host.uptime() - start >= seconds:
+            _note(host, now)
+            return Moved(ended, False)
+        if asking:
+            told = ask(host, port, users[number:number + BATCH])
+        clear = user in told
+        if told.get(user):
+            clear = kick(host, user)
+            ended += [user] if clear else []
+        now = now._replace(after=user, clear=now.clear and clear)
+    if now.clear and now.begun >= now.changed + SETTLED:
         done(host)
-    return ended
+    else:
+        _note(host, now._replace(after=""))
+    return Moved(ended, now.clear)
 
 
 def sessions(host: Host) -> List[str]:

@@ -2,9 +2,9 @@
 
 from typing import Any, Optional
 
-from mailimg_firstboot import assignment
+from mailimg_firstboot import assignment, moving
 from mailimg_firstboot.cloud import address
-from mailimg_firstboot.errors import StepError
+from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.work import Work
 
@@ -40,14 +40,16 @@ def undo(host: Host, work: Work) -> None:
     """Leave this server's users to the others.
 
     Raises:
-        TransientError: the storage does not answer.
+        TransientError: the storage does not answer, or Dovecot does not say whose some of its sessions are.
     """
     mine = assignment.read(host)
     if mine is None:
         return
     # The timer first: it would report again.
     host.systemd.stop(TIMER)
-    assignment.withdraw(host, work.role, mine)
+    if not assignment.withdraw(host, work.role, mine).whole:
+        raise TransientError("not all sessions of users who are another server's now have ended")
+    moving.done(host)
     host.remove(assignment.STATE)
 
 

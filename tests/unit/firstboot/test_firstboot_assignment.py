@@ -152,6 +152,21 @@ def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert step.TIMER not in host.systemd.running
 
 
+def test_who_leaves_goes_on_until_all_sessions_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    dovecot.away.add("anna")
+    with pytest.raises(TransientError, match="not all sessions"):
+        step.undo(host, goal(host))
+    assert step.left(host, goal(host)) is not None
+    dovecot.away.clear()
+    step.undo(host, goal(host))
+    assert dovecot.sessions == {"bela"}
+    assert (step.left(host, goal(host)), host.read(moving.MARK)) == (None, None)
+
+
 def test_a_new_certificate_with_another_name(tmp_path: Path) -> None:
     host = serving(tmp_path)
     step.renewed(host, goal(host))
