@@ -12,7 +12,8 @@ and nobody else's.
 import hashlib
 import ipaddress
 import json
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+import re
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from mailimg_firstboot import moving
 from mailimg_firstboot.errors import StepError
@@ -27,6 +28,11 @@ VOID_AFTER = 45.0
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
 STATE = "/run/mailimg/siblings.json"
 
+# Names of servers: UUIDs of instances.
+NAME = re.compile(r"[A-Za-z0-9-]{1,100}\Z")
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
 # Seconds in which a server that leaves ends sessions before it looks again whose they are.
 LEAVING = 60.0
 
@@ -38,11 +44,13 @@ class Me(NamedTuple):
         name: the instance's UUID.
         address: where its siblings reach it.
         host: a name that the certificate of all of them covers.
+        networks: of the site's servers; what is elsewhere is no sibling.
     """
 
     name: str
     address: str
     host: str
+    networks: List[str]
 
 
 class Outcome(NamedTuple):
@@ -83,7 +91,7 @@ def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     # One port stands for all of the daemon's: each question leaves a line in its log.
     serving = host.probe(HealthCheck("tcp", "sibling", assignment.pass_on[0].to, "")) is None
     found = host.nfs.report(place.path, place.owner, place.group, me.name, me.address if serving else "")
-    return settle(host, assignment, me, alive(found), moving.WORK)
+    return settle(host, assignment, me, alive(found, me.networks), moving.WORK)
 
 
 def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
@@ -91,7 +99,7 @@ def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
     place, assignment = parts(role)
     found = host.nfs.report(place.path, place.owner, place.group, me.name, "")
     host.nfs.retire(place.path, place.owner, place.group, me.name)
-    return settle(host, assignment, me, alive(found), LEAVING)
+    return settle(host, assignment, me, alive(found, me.networks), LEAVING)
 
 
 def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
@@ -121,9 +129,25 @@ def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str], 
                    moved.whole)
 
 
-def alive(found: Dict[str, Tuple[str, float]]) -> Dict[str, str]:
-    """The servers that can be counted on, with their addresses; what is no address does not reach a configuration."""
-    return {name: address for name, (address, age) in found.items() if age <= VOID_AFTER and _is_address(address)}
+def alive(found: Dict[str, Tuple[str, float]], networks: Iterable[str]) -> Dict[str, str]:
+    """The servers that can be counted on, with their addresses in these networks.
+
+    Whoever can write to the storage can write there anything; what is no such address does not reach a configuration.
+    """
+    allowed = [ipaddress.ip_network(text) for text in networks]
+    known = {name: inside(address, allowed) for name, (address, age) in found.items()
+             if age <= VOID_AFTER and NAME.match(name)}
+    return {name: address for name, address in known.items() if address is not None}
+
+
+def inside(text: str, networks: Iterable[Network]) -> Optional[str]:
+    """An address in one of the networks, as Dovecot is told of it; None: it is none."""
+    try:
+        # A scope (`fe80::1%eth0`) may be any text, and means something else on each server.
+        address = ipaddress.ip_address("" if "%" in text else text)
+    except ValueError:
+        return None
+    return str(address) if any(address in one for one in networks) else None
 
 
 def owners(names: Iterable[str]) -> List[str]:
@@ -165,11 +189,3 @@ def covered(names: Iterable[str], hostname: str) -> str:
 
 def _weight(slot: int, name: str) -> bytes:
     return hashlib.sha256("{}/{}".format(slot, name).encode("utf-8")).digest()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

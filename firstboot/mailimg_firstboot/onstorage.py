@@ -150,8 +150,8 @@ def report(place: Path, name: str, address: str) -> Dict[str, Any]:
     now = asked(roster / name).st_mtime
     found = {}
     for path in sorted(roster.iterdir()):
-        # Another may be removed, or replaced by a new one, at any moment.
-        with contextlib.suppress(FileNotFoundError):
+        # Another may be removed, or replaced by a new one, at any moment; what is no file, or another's, is no server.
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
             age = now - asked(path).st_mtime
             if age > FORGOTTEN:
                 path.unlink()

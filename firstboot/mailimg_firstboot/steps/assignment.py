@@ -1,5 +1,6 @@
 """This server among those that share its storage: each works on the mail of its own users (`assignment`)."""
 
+import ipaddress
 from typing import Any, Optional
 
 from mailimg_firstboot import assignment, moving
@@ -70,5 +71,9 @@ def me(work: Work) -> assignment.Me:
     site: Any = work.site
     if work.certificate is None:
         raise StepError("servers of {} need a certificate to know each other by".format(work.role.role))
-    return assignment.Me(work.node.instance, address.beside(site, site[place.site]["server"]),
-                         assignment.covered(work.certificate.seen.names, work.node.hostname))
+    mine, networks = address.beside(site, site[place.site]["server"]), list(site["networks"])
+    if assignment.inside(mine, [ipaddress.ip_network(text) for text in networks]) is None:
+        raise StepError("{} does not lie in the site's networks: other servers would not pass users on to it".format(
+            mine), "Correct `networks`, or balancer.address.")
+    return assignment.Me(work.node.instance, mine,
+                         assignment.covered(work.certificate.seen.names, work.node.hostname), networks)

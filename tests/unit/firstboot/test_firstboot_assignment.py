@@ -1,5 +1,6 @@
 """Whose server works on whose mail: shares, Dovecot's file, and servers that come, go and fall silent."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -20,7 +21,8 @@ from mailimg_firstboot.rolefile import PassOn
 from mailimg_firstboot.steps import assignment as step
 from mailimg_firstboot.work import Work
 
-ME = Me(INSTANCE, "10.0.0.7", "imap.example.org")
+NETWORKS = ["10.0.0.0/24", "fd00::/64"]
+ME = Me(INSTANCE, "10.0.0.7", "imap.example.org", NETWORKS)
 OTHER = "aaaaaaaa-3f4e-4d0e-9a53-7a3f2a1b0c9d"
 
 
@@ -60,8 +62,41 @@ def test_the_file_has_lines_for_slots_of_others_only() -> None:
 
 def test_who_is_counted_on() -> None:
     found = {"fresh": ("10.0.0.7", 0.0), "late": ("10.0.0.8", VOID_AFTER), "silent": ("10.0.0.9", VOID_AFTER + 1),
-             "stopped": ("", 0.0), "six": ("fd00::7", 3.0), "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
-    assert assignment.alive(found) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
+             "stopped": ("", 0.0), "six": ("FD00:0::7", 3.0), "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
+    assert assignment.alive(found, NETWORKS) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
+    assert assignment.alive(found, []) == {}
+
+
+@pytest.mark.parametrize("text", [
+    "::1%0 host=6.6.6.6 hostip=6.6.6.6 port=143\n", "fd00::7%eth0", "fd00::7%\ufffd", "6.6.6.6", "fd00:0:0:1::7",
+    "10.0.0.7/24", "10.0.0.7\n", " 10.0.0.7", "\ufffd",
+])
+def test_what_is_no_address_of_the_site_names_no_server(text: str) -> None:
+    assert assignment.alive({"one": (text, 0.0)}, NETWORKS) == {}
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"new\nline", b"a b", "caf\u00e9".encode()])
+def test_bytes_that_are_no_text_on_the_storage(name: bytes, tmp_path: Path) -> None:
+    """Neither as a name nor in a file do they keep a server from reporting."""
+    roster = tmp_path / onstorage.ROSTER
+    roster.mkdir()
+    (roster / os.fsdecode(name)).write_text("10.0.0.8")
+    (roster / "two").write_bytes(b"fd00::7%" + name)
+    (roster / "folder").mkdir()
+    told = json.loads(json.dumps(onstorage.report(tmp_path, "one", "10.0.0.7")))
+    found = {one: (str(where), float(age)) for one, (where, age) in told["servers"].items()}
+    assert set(found) == {"one", "two", os.fsdecode(name)}
+    servers = assignment.alive(found, NETWORKS)
+    assert servers == {"one": "10.0.0.7"}
+    assert assignment.owners(servers) == ["one"] * SLOTS
+
+
+def test_an_address_outside_of_the_networks_is_told(tmp_path: Path) -> None:
+    """The others would pass nobody on to it."""
+    host = serving(tmp_path)
+    mine = goal(host)
+    with pytest.raises(StepError, match=r"10\.9\.9\.9 does not lie in the site's networks"):
+        step.me(mine._replace(site=with_keys(mine.site, balancer__address="10.9.9.9")))
 
 
 @pytest.mark.parametrize(("names", "host"), [
