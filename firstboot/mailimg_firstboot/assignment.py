@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from mailimg_firstboot import moving
 from mailimg_firstboot.errors import StepError
@@ -27,6 +27,9 @@ VOID_AFTER = 45.0
 
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
 STATE = "/run/mailimg/siblings.json"
+
+# The others that were counted on at the last look; gone after a boot.
+SEEN = "/run/mailimg/siblings-seen.json"
 
 # Names of servers: UUIDs of instances.
 NAME = re.compile(r"[A-Za-z0-9-]{1,100}\Z")
@@ -91,7 +94,11 @@ def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     # One port stands for all of the daemon's: each question leaves a line in its log.
     serving = host.probe(HealthCheck("tcp", "sibling", assignment.pass_on[0].to, "")) is None
     found = host.nfs.report(place.path, place.owner, place.group, me.name, me.address if serving else "")
-    return settle(host, assignment, me, alive(found, me.networks), moving.WORK)
+    servers = alive(found, me.networks)
+    if silenced(host, me, found, servers):
+        moved = moving.go_on(host, assignment.pass_on[0].port)
+        return Outcome({}, moved.users, False, moved.whole)
+    return settle(host, assignment, me, servers, moving.WORK)
 
 
 def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
@@ -99,6 +106,7 @@ def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
     place, assignment = parts(role)
     found = host.nfs.report(place.path, place.owner, place.group, me.name, "")
     host.nfs.retire(place.path, place.owner, place.group, me.name)
+    host.remove(SEEN)
     return settle(host, assignment, me, alive(found, me.networks), LEAVING)
 
 
@@ -132,12 +140,31 @@ def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str], 
 def alive(found: Dict[str, Tuple[str, float]], networks: Iterable[str]) -> Dict[str, str]:
     """The servers that can be counted on, with their addresses in these networks.
 
-    Whoever can write to the storage can write there anything; what is no such address does not reach a configuration.
+    Whoever can write to the storage can write there anything; what is no such address does not reach a configuration. A
+    report may be as far in the future as in the past: the storage server's clock was set back since.
     """
     allowed = [ipaddress.ip_network(text) for text in networks]
     known = {name: inside(address, allowed) for name, (address, age) in found.items()
-             if age <= VOID_AFTER and NAME.match(name)}
+             if -VOID_AFTER <= age <= VOID_AFTER and NAME.match(name)}
     return {name: address for name, address in known.items() if address is not None}
+
+
+def silenced(host: Host, me: Me, found: Dict[str, Tuple[str, float]], servers: Dict[str, str]) -> bool:
+    """Whether all others seem to have fallen silent since the last look; believed at the next.
+
+    A step of the storage server's clock makes the reports of all others look old, or ahead, until each has reported
+    again. If each server then saw only itself, all would work on everybody's mail. Who said goodbye, or that he does
+    not serve, is believed at once, and so is the silence of some: no step of a clock does that.
+    """
+    known = host.read(SEEN)
+    before: Dict[str, Any] = json.loads(known.decode("ascii")) if known else {"others": [], "doubted": False}
+    others = sorted(name for name in servers if name != me.name)
+    silent = [name for name in before["others"] if found.get(name, ("", 0.0))[0]]
+    doubted = bool(silent) and not others and not before["doubted"]
+    now = json.dumps({"others": before["others"] if doubted else others, "doubted": doubted}, sort_keys=True)
+    if now.encode("ascii") != known:
+        host.write(SEEN, now.encode("ascii"))
+    return doubted
 
 
 def inside(text: str, networks: Iterable[Network]) -> Optional[str]:

@@ -159,6 +159,9 @@ def siblings(arguments: argparse.Namespace) -> int:
             _say("this server shares its users with no other, or does not serve yet")
         return 0
     done = assignment.refresh(host, rolefile.trusted(content), me)
+    if not done.servers and not arguments.quiet:
+        _say("no other server has reported in the last {:g} s; if one did just before, its users stay its own until "
+             "the next look".format(assignment.VOID_AFTER))
     if done.changed or not arguments.quiet:
         for name, (address, slots) in sorted(done.servers.items()):
             _say("{} {}: {} of {} slots{}".format(address, name, slots, assignment.SLOTS,

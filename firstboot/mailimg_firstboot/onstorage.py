@@ -119,7 +119,8 @@ def take(lease: Path, name: str) -> str:
                 continue
             if holder == name:
                 return name
-            if now - renewed < VOID_AFTER:
+            # In the future: the server's clock was set back. It need not catch up before the lease is void.
+            if -VOID_AFTER < now - renewed < VOID_AFTER:
                 return holder
             # Only one of several can rename it; the others find it gone, or a new one.
             with contextlib.suppress(FileNotFoundError):

@@ -62,7 +62,8 @@ def test_the_file_has_lines_for_slots_of_others_only() -> None:
 
 def test_who_is_counted_on() -> None:
     found = {"fresh": ("10.0.0.7", 0.0), "late": ("10.0.0.8", VOID_AFTER), "silent": ("10.0.0.9", VOID_AFTER + 1),
-             "stopped": ("", 0.0), "six": ("FD00:0::7", 3.0), "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
+             "set-back": ("10.0.0.10", -VOID_AFTER - 1), "stopped": ("", 0.0), "six": ("FD00:0::7", -3.0),
+             "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
     assert assignment.alive(found, NETWORKS) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
     assert assignment.alive(found, []) == {}
 
@@ -145,7 +146,7 @@ def test_the_mark_stands_before_the_table_changes(tmp_path: Path, monkeypatch: p
     host = serving(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
     dovecot = Doveadm(host, monkeypatch)
-    host.fuse.blows = (2, "after")
+    host.fuse.blows = (3, "after")
     with pytest.raises(Killed):
         assignment.refresh(host, goal(host).role, ME)
     assert host.fuse.changes[-1] == "write " + SIBLINGS
@@ -163,6 +164,52 @@ def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeyp
     done = assignment.refresh(host, goal(host).role, ME)
     assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
     assert host.nfs.roster[INSTANCE][0] == ""
+
+
+@pytest.mark.parametrize("step_of_clock", [3600.0, -3600.0])
+def test_a_step_of_the_storages_clock_moves_nobody(
+    step_of_clock: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others' reports look an hour old, or an hour late, until they have reported again."""
+    host = serving(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    Doveadm(host, monkeypatch)
+    assignment.refresh(host, goal(host).role, ME)
+    table = host.read(SIBLINGS)
+    for _ in range(2):
+        host.nfs.roster[OTHER] = ("10.0.0.8", step_of_clock)
+        assert assignment.refresh(host, goal(host).role, ME).servers == {}
+        assert host.read(SIBLINGS) == table
+        host.nfs.roster[OTHER] = ("10.0.0.8", 2.0)
+        assert set(assignment.refresh(host, goal(host).role, ME).servers) == {INSTANCE, OTHER}
+        assert host.read(SIBLINGS) == table
+
+
+def test_the_last_of_the_others_falls_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believed at the second look, for it may be a clock; a goodbye, or a daemon that does not answer, at once."""
+    host = serving(tmp_path)
+    Doveadm(host, monkeypatch)
+    for address, age, doubted in (("10.0.0.8", VOID_AFTER + 1, True), ("", 0.0, False)):
+        host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+        assignment.refresh(host, goal(host).role, ME)
+        host.nfs.roster[OTHER] = (address, age)
+        if doubted:
+            assert assignment.refresh(host, goal(host).role, ME).servers == {}
+        assert assignment.refresh(host, goal(host).role, ME).servers == {INSTANCE: (ME.address, SLOTS)}
+        assert host.read(SIBLINGS) == b""
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    assignment.refresh(host, goal(host).role, ME)
+    del host.nfs.roster[OTHER]
+    assert set(assignment.refresh(host, goal(host).role, ME).servers) == {INSTANCE}
+
+
+def test_one_of_several_that_falls_silent_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    Doveadm(host, monkeypatch)
+    host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), "third": ("10.0.0.9", 10.0)})
+    assignment.refresh(host, goal(host).role, ME)
+    host.nfs.roster["third"] = ("10.0.0.9", VOID_AFTER + 1)
+    assert set(assignment.refresh(host, goal(host).role, ME).servers) == {INSTANCE, OTHER}
 
 
 def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
