@@ -72,6 +72,9 @@ class Outcome(NamedTuple):
     whole: bool
 
 
+NOTHING = Outcome({}, [], False, True)
+
+
 def read(host: Host) -> Optional[Me]:
     """This server, if it takes part."""
     content = host.read(STATE)
@@ -86,6 +89,9 @@ def written(me: Me) -> bytes:
 def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     """Report, see who else does, and let Dovecot know; who is no longer this server's is asked to log in anew.
 
+    Nothing is done by a run that `STATE` was taken from meanwhile, or changed: this server leaves, or the next run
+    knows better.
+
     Raises:
         TransientError: the storage does not answer; all stays as it is.
         StepError: Dovecot's own commands failed.
@@ -93,7 +99,14 @@ def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     place, assignment = parts(role)
     # One port stands for all of the daemon's: each question leaves a line in its log.
     serving = host.probe(HealthCheck("tcp", "sibling", assignment.pass_on[0].to, "")) is None
+    if read(host) != me:
+        return NOTHING
     found = host.nfs.report(place.path, place.owner, place.group, me.name, me.address if serving else "")
+    now = read(host)
+    if now is None:
+        host.nfs.retire(place.path, place.owner, place.group, me.name)
+    if now != me:
+        return NOTHING
     servers = alive(found, me.networks)
     if silenced(host, me, found, servers):
         moved = moving.go_on(host, assignment.pass_on[0].port)

@@ -10,6 +10,7 @@ from mailimg_firstboot.host import Host
 from mailimg_firstboot.work import Work
 
 TIMER = "mailimg-siblings.timer"
+SERVICE = "mailimg-siblings.service"
 
 
 def check(host: Host, work: Work) -> Optional[str]:
@@ -46,8 +47,9 @@ def undo(host: Host, work: Work) -> None:
     mine = assignment.read(host)
     if mine is None:
         return
-    # The timer first: it would report again.
+    # They would report again: the timer, and then a run that is at it, whose end is waited for.
     host.systemd.stop(TIMER)
+    host.systemd.stop(SERVICE)
     if not assignment.withdraw(host, work.role, mine).whole:
         raise TransientError("not all sessions of users who are another server's now have ended")
     moving.done(host)

@@ -31,6 +31,13 @@ def serving(path: Path) -> FakeHost:
     return machine(path, True, True)
 
 
+def participant(path: Path) -> FakeHost:
+    """One that takes part."""
+    host = serving(path)
+    host.write(assignment.STATE, assignment.written(ME))
+    return host
+
+
 def goal(host: FakeHost) -> Work:
     """What it is to be, with a certificate."""
     document = with_keys(SITE, **STORED_KEYS, **POOLED, balancer__address=ME.address)
@@ -122,7 +129,7 @@ def test_alone_it_passes_nothing_on(tmp_path: Path) -> None:
 
 
 def test_another_takes_its_share_with_the_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
     dovecot = Doveadm(host, monkeypatch)
     done = assignment.refresh(host, goal(host).role, ME)
@@ -143,10 +150,10 @@ def test_another_takes_its_share_with_the_sessions(tmp_path: Path, monkeypatch: 
 
 def test_the_mark_stands_before_the_table_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut off in between, the next run still ends the sessions of those who moved."""
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
     dovecot = Doveadm(host, monkeypatch)
-    host.fuse.blows = (3, "after")
+    host.fuse.blows = (4, "after")
     with pytest.raises(Killed):
         assignment.refresh(host, goal(host).role, ME)
     assert host.fuse.changes[-1] == "write " + SIBLINGS
@@ -157,7 +164,7 @@ def test_the_mark_stands_before_the_table_changes(tmp_path: Path, monkeypatch: p
 
 
 def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
     Doveadm(host, monkeypatch)
     host.answers["sibling"] = "no answer"
@@ -171,7 +178,7 @@ def test_a_step_of_the_storages_clock_moves_nobody(
     step_of_clock: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The others' reports look an hour old, or an hour late, until they have reported again."""
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
     Doveadm(host, monkeypatch)
     assignment.refresh(host, goal(host).role, ME)
@@ -187,7 +194,7 @@ def test_a_step_of_the_storages_clock_moves_nobody(
 
 def test_the_last_of_the_others_falls_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Believed at the second look, for it may be a clock; a goodbye, or a daemon that does not answer, at once."""
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     Doveadm(host, monkeypatch)
     for address, age, doubted in (("10.0.0.8", VOID_AFTER + 1, True), ("", 0.0, False)):
         host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
@@ -204,7 +211,7 @@ def test_the_last_of_the_others_falls_silent(tmp_path: Path, monkeypatch: pytest
 
 
 def test_one_of_several_that_falls_silent_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     Doveadm(host, monkeypatch)
     host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), "third": ("10.0.0.9", 10.0)})
     assignment.refresh(host, goal(host).role, ME)
@@ -213,7 +220,7 @@ def test_one_of_several_that_falls_silent_is_believed(tmp_path: Path, monkeypatc
 
 
 def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.write(SIBLINGS, b"as it was")
     host.nfs.unfit = TransientError("the storage server has not answered")
     with pytest.raises(TransientError):
@@ -232,6 +239,55 @@ def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(host.nfs.roster) == {OTHER}
     assert len((host.read(SIBLINGS) or b"").splitlines()) == 2 * SLOTS
     assert step.TIMER not in host.systemd.running
+
+
+def test_who_leaves_waits_for_a_run_that_is_at_it(tmp_path: Path) -> None:
+    """A run that outlived its timer would report after the goodbye."""
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    before = len(host.fuse.changes)
+    step.undo(host, goal(host))
+    done = host.fuse.changes[before:]
+    assert done.index("stop " + step.TIMER) < done.index("stop " + step.SERVICE) < done.index("retire")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_this_server_leaves_in_does_nothing(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`STATE` goes before or after the run has reported."""
+    host = participant(tmp_path)
+    host.write(SIBLINGS, b"as it was")
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    door, name = (host, "probe") if moment == "before" else (host.nfs, "report")
+    real = getattr(door, name)
+
+    def meanwhile(*arguments: Any) -> Any:
+        told = real(*arguments)
+        host.remove(assignment.STATE)
+        return told
+
+    monkeypatch.setattr(door, name, meanwhile)
+    assert assignment.refresh(host, goal(host).role, ME) == assignment.NOTHING
+    assert (set(host.nfs.roster), host.read(SIBLINGS)) == ({OTHER}, b"as it was")
+    assert ("report" in host.fuse.changes) == (moment == "after")
+
+
+def test_a_run_that_a_renewal_overtakes_leaves_the_table_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = participant(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    real = host.nfs.report
+
+    def meanwhile(*arguments: Any) -> Any:
+        host.write(assignment.STATE, assignment.written(ME._replace(host="new.example.org")))
+        return real(*arguments)
+
+    monkeypatch.setattr(host.nfs, "report", meanwhile)
+    assert assignment.refresh(host, goal(host).role, ME) == assignment.NOTHING
+    assert set(host.nfs.roster) == {INSTANCE, OTHER}
+    assert host.read(SIBLINGS) is None
 
 
 def test_who_leaves_goes_on_until_all_sessions_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
