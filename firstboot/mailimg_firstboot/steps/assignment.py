@@ -1,11 +1,9 @@
 """This server among those that share its storage: each works on the mail of its own users (`assignment`)."""
 
-import ipaddress
-from typing import Any, Optional
+from typing import Optional
 
-from mailimg_firstboot import assignment, moving
-from mailimg_firstboot.cloud import address
-from mailimg_firstboot.errors import StepError, TransientError
+from mailimg_firstboot import assignment, moving, myself, roster
+from mailimg_firstboot.errors import TransientError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.work import Work
 
@@ -17,8 +15,8 @@ def check(host: Host, work: Work) -> Optional[str]:
     """Whether the others are told of this server as it is now, again and again."""
     if work.role.assignment is None:
         return None
-    if host.read(assignment.STATE) != assignment.written(me(work)):
-        return "{}: not as it must be".format(assignment.STATE)
+    if host.read(roster.STATE) != roster.written(myself.me(work)):
+        return "{}: not as it must be".format(roster.STATE)
     return None if host.systemd.state(TIMER).active else "{} is not active".format(TIMER)
 
 
@@ -31,8 +29,8 @@ def apply(host: Host, work: Work) -> None:
     """
     if work.role.assignment is None:
         return
-    mine = me(work)
-    host.write(assignment.STATE, assignment.written(mine))
+    mine = myself.me(work)
+    host.write(roster.STATE, roster.written(mine))
     assignment.refresh(host, work.role, mine)
     if not host.systemd.state(TIMER).active:
         host.systemd.start(TIMER)
@@ -44,7 +42,7 @@ def undo(host: Host, work: Work) -> None:
     Raises:
         TransientError: the storage does not answer, or Dovecot does not say whose some of its sessions are.
     """
-    mine = assignment.read(host)
+    mine = roster.read(host)
     if mine is None:
         return
     # They would report again: the timer, and then a run that is at it, whose end is waited for.
@@ -53,29 +51,15 @@ def undo(host: Host, work: Work) -> None:
     if not assignment.withdraw(host, work.role, mine).whole:
         raise TransientError("not all sessions of users who are another server's now have ended")
     moving.done(host)
-    host.remove(assignment.STATE)
+    host.remove(roster.STATE)
 
 
 def left(host: Host, _work: Work) -> Optional[str]:
     """Whether the others still count on this server."""
-    return "its siblings count on this server" if host.read(assignment.STATE) is not None else None
+    return "its siblings count on this server" if host.read(roster.STATE) is not None else None
 
 
 def renewed(host: Host, work: Work) -> None:
     """The certificate may have other names now."""
-    if work.role.assignment is not None and host.read(assignment.STATE) is not None:
-        host.write(assignment.STATE, assignment.written(me(work)))
-
-
-def me(work: Work) -> assignment.Me:
-    """What the others are told of this server; errors as `apply`."""
-    place, _ = assignment.parts(work.role)
-    site: Any = work.site
-    if work.certificate is None:
-        raise StepError("servers of {} need a certificate to know each other by".format(work.role.role))
-    mine, networks = address.beside(site, site[place.site]["server"]), list(site["networks"])
-    if assignment.inside(mine, [ipaddress.ip_network(text) for text in networks]) is None:
-        raise StepError("{} does not lie in the site's networks: other servers would not pass users on to it".format(
-            mine), "Correct `networks`, or balancer.address.")
-    return assignment.Me(work.node.instance, mine,
-                         assignment.covered(work.certificate.seen.names, work.node.hostname), networks)
+    if work.role.assignment is not None and host.read(roster.STATE) is not None:
+        host.write(roster.STATE, roster.written(myself.me(work)))

@@ -7,7 +7,7 @@ from firstboot_doveadm import Doveadm
 from firstboot_machine import machine
 
 from mailimg_firstboot import moving
-from mailimg_firstboot.assignment import VOID_AFTER
+from mailimg_firstboot.roster import VOID_AFTER
 
 PORT = 24
 LOOKED_UP = """\
