@@ -70,6 +70,17 @@ def refresh(host: Host, role: RoleFile, me: roster.Me) -> Outcome:
     return settle(host, assignment, me, servers, moving.WORK)
 
 
+def abstain(host: Host, role: RoleFile, me: roster.Me) -> None:
+    """Leave all users to the others before the daemon is started; raises as `refresh`.
+
+    Where there are none, the table stays as it was: of servers that were all booted at once, each goes on with its own.
+    """
+    place, assignment = parts(role)
+    servers = roster.alive(host.nfs.report(place.path, place.owner, place.group, me.name, ""), me.networks)
+    if servers:
+        post(host, assignment, me, servers)
+
+
 def withdraw(host: Host, role: RoleFile, me: roster.Me) -> Outcome:
     """Leave all users to the others, if there are some; raises as `refresh`. Nobody waits for a report after this."""
     place, assignment = parts(role)
@@ -93,7 +104,15 @@ def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
 def settle(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str], seconds: float) -> Outcome:
     """Write who works for whom, and end the sessions that are another's now, as far as one comes in so many seconds."""
     chosen = owners(servers)
-    wanted = content(chosen, servers, me, assignment.pass_on)
+    changed = post(host, assignment, me, servers)
+    moved = moving.go_on(host, assignment.pass_on[0].port, seconds)
+    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved.users, changed,
+                   moved.whole)
+
+
+def post(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str]) -> bool:
+    """Write who works for whom, with the mark of `moving`; whether it was another before."""
+    wanted = content(owners(servers), servers, me, assignment.pass_on)
     changed = host.read(assignment.file) != wanted
     if changed:
         # Before the table: what is cut off in between is gone on with.
@@ -101,9 +120,7 @@ def settle(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str,
         host.write(assignment.file, wanted)
     if not wanted:
         moving.done(host)
-    moved = moving.go_on(host, assignment.pass_on[0].port, seconds)
-    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved.users, changed,
-                   moved.whole)
+    return changed
 
 
 def owners(names: Iterable[str]) -> List[str]:

@@ -154,7 +154,7 @@ def siblings(arguments: argparse.Namespace) -> int:
     if content is None:
         raise DocumentError(["{}: missing".format(arguments.role_file)])
     me = roster.read(host)
-    if me is None:
+    if me is None or not me.address:
         if not arguments.quiet:
             _say("this server shares its users with no other, or does not serve yet")
         return 0

@@ -27,7 +27,7 @@ class Me(NamedTuple):
 
     Args:
         name: the instance's UUID.
-        address: where its siblings reach it.
+        address: where its siblings reach it; empty: it does not serve yet.
         host: a name that the certificate of all of them covers.
         networks: of the site's servers; what is elsewhere is no sibling.
     """

@@ -43,7 +43,7 @@ def undo(host: Host, work: Work) -> None:
         TransientError: the storage does not answer, or Dovecot does not say whose some of its sessions are.
     """
     mine = roster.read(host)
-    if mine is None:
+    if mine is None or not mine.address:
         return
     # They would report again: the timer, and then a run that is at it, whose end is waited for.
     host.systemd.stop(TIMER)
@@ -56,10 +56,15 @@ def undo(host: Host, work: Work) -> None:
 
 def left(host: Host, _work: Work) -> Optional[str]:
     """Whether the others still count on this server."""
-    return "its siblings count on this server" if host.read(roster.STATE) is not None else None
+    return "its siblings count on this server" if _counted_on(host) else None
 
 
 def renewed(host: Host, work: Work) -> None:
     """The certificate may have other names now."""
-    if work.role.assignment is not None and host.read(roster.STATE) is not None:
+    if work.role.assignment is not None and _counted_on(host):
         host.write(roster.STATE, roster.written(myself.me(work)))
+
+
+def _counted_on(host: Host) -> bool:
+    mine = roster.read(host)
+    return mine is not None and bool(mine.address)

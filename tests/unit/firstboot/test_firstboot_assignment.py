@@ -14,6 +14,7 @@ from mailimg_firstboot import assignment, moving, myself, roster
 from mailimg_firstboot.assignment import SLOTS
 from mailimg_firstboot.errors import TransientError
 from mailimg_firstboot.rolefile import PassOn
+from mailimg_firstboot.steps import aside
 from mailimg_firstboot.steps import assignment as step
 
 
@@ -91,6 +92,39 @@ def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeyp
     done = assignment.refresh(host, goal(host).role, ME)
     assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
     assert host.nfs.roster[INSTANCE][0] == ""
+
+
+def test_after_a_boot_its_users_are_the_others_until_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dovecot must not start with the table of before the boot, in which its old slots are its own."""
+    host = serving(tmp_path)
+    host.write(SIBLINGS, b"143/00: as it was")
+    host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), INSTANCE: (ME.address, 20.0)})
+    dovecot = Doveadm(host, monkeypatch)
+    aside.apply(host, goal(host))
+    assert host.nfs.roster[INSTANCE] == ("", 0.0)
+    assert len((host.read(SIBLINGS) or b"").splitlines()) == 2 * SLOTS
+    assert dovecot.asked == [], "it does not run yet"
+    assert (step.left(host, goal(host)), host.read(roster.STATE) is None) == (None, False)
+    step.renewed(host, goal(host))
+    assert not (roster.read(host) or ME).address, "a new certificate does not make it serve"
+    step.apply(host, goal(host))
+    assert host.nfs.roster[INSTANCE] == (ME.address, 0.0)
+    assert len((host.read(SIBLINGS) or b"").splitlines()) < 2 * SLOTS
+    table = host.read(SIBLINGS)
+    aside.apply(host, goal(host))
+    aside.undo(host, goal(host))
+    assert (host.read(SIBLINGS), roster.read(host)) == (table, myself.me(goal(host))), "it serves by now"
+
+
+def test_after_a_boot_of_all_each_keeps_its_own(tmp_path: Path) -> None:
+    """Nobody is there yet: with an empty table each would work on everybody's mail."""
+    host = serving(tmp_path)
+    host.write(SIBLINGS, b"143/00: as it was")
+    host.nfs.roster[OTHER] = ("", 1.0)
+    aside.apply(host, goal(host))
+    assert host.read(SIBLINGS) == b"143/00: as it was"
 
 
 def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
