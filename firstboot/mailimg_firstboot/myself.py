@@ -23,7 +23,9 @@ def me(work: Work) -> roster.Me:
     if roster.inside(mine, [ipaddress.ip_network(text) for text in networks]) is None:
         raise StepError("{} does not lie in the site's networks: other servers would not pass users on to it".format(
             mine), "Correct `networks`, or balancer.address.")
-    return roster.Me(work.node.instance, mine, covered(work.certificate.seen.names, work.node.hostname), networks)
+    # First what the site wants covered: each certificate of the layer does, whichever name a renewed one begins with.
+    names = list(site.get("tls", {}).get("names", [])) + work.certificate.seen.names
+    return roster.Me(work.node.instance, mine, covered(names, work.node.hostname), networks)
 
 
 def covered(names: Iterable[str], hostname: str) -> str:

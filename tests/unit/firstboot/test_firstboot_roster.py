@@ -58,6 +58,18 @@ def test_an_address_outside_of_the_networks_is_told(tmp_path: Path) -> None:
         myself.me(mine._replace(site=with_keys(mine.site, balancer__address="10.9.9.9")))
 
 
+def test_a_renewal_with_its_names_in_another_order_changes_nothing(tmp_path: Path) -> None:
+    """The others may have the old certificate for a day; all of them cover what `tls.names` says."""
+    host = serving(tmp_path)
+    plain = goal(host)
+    assert plain.certificate is not None
+    wanted = plain._replace(site=with_keys(plain.site, tls__names=["imap.cloud.example.org"]))
+    for names in (["a.example.org", "*.cloud.example.org"], ["imap.cloud.example.org", "a.example.org"]):
+        seen = plain.certificate._replace(seen=plain.certificate.seen._replace(names=names))
+        assert myself.me(wanted._replace(certificate=seen)).host == "imap.cloud.example.org"
+        assert myself.me(plain._replace(certificate=seen)).host == names[0]
+
+
 @pytest.mark.parametrize(("names", "host"), [
     (["imap.example.org", "*.example.org"], "imap.example.org"),
     (["*.example.org"], "mailbox-1.example.org"),
