@@ -65,9 +65,9 @@ def refresh(host: Host, role: RoleFile, me: roster.Me) -> Outcome:
         return NOTHING
     servers = roster.alive(found, me.networks)
     if roster.silenced(host, me, found, servers):
-        moved = moving.go_on(host, assignment.pass_on[0].port)
+        moved = moving.go_on(host, assignment.pass_on[0].port, running=serving)
         return Outcome({}, moved.users, False, moved.whole)
-    return settle(host, assignment, me, servers, moving.WORK)
+    return settle(host, assignment, me, servers, moving.WORK, serving)
 
 
 def abstain(host: Host, role: RoleFile, me: roster.Me) -> None:
@@ -101,11 +101,12 @@ def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
     return role.mount, role.assignment
 
 
-def settle(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str], seconds: float) -> Outcome:
+def settle(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str], seconds: float,
+           running: bool = True) -> Outcome:
     """Write who works for whom, and end the sessions that are another's now, as far as one comes in so many seconds."""
     chosen = owners(servers)
     changed = post(host, assignment, me, servers)
-    moved = moving.go_on(host, assignment.pass_on[0].port, seconds)
+    moved = moving.go_on(host, assignment.pass_on[0].port, seconds, running)
     return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved.users, changed,
                    moved.whole)
 

@@ -69,15 +69,16 @@ def done(host: Host) -> None:
     host.remove(MARK)
 
 
-def go_on(host: Host, port: int, seconds: float = WORK) -> Moved:
+def go_on(host: Host, port: int, seconds: float = WORK, running: bool = True) -> Moved:
     """End the sessions of those who are another's, from where the last run stopped.
 
     Args:
         port: any that passes on: all of them do for the same users.
         seconds: after which no other command is begun.
+        running: whether Dovecot serves. Where it does not, it may have ended, and its sessions with it.
 
     Raises:
-        StepError: Dovecot does not say who has sessions.
+        StepError: Dovecot serves, and does not say who has sessions.
     """
     content, start = host.read(MARK), host.uptime()
     if content is None:
@@ -86,7 +87,12 @@ def go_on(host: Host, port: int, seconds: float = WORK) -> Moved:
     if not now.after:
         now = now._replace(begun=start, clear=True)
     ended: List[str] = []
-    users = [user for user in sessions(host) if user > now.after]
+    try:
+        users = [user for user in sessions(host) if user > now.after]
+    except StepError:
+        if running:
+            raise
+        return Moved([], False)
     told: Dict[str, bool] = {}
     for number, user in enumerate(users):
         asking = number % BATCH == 0

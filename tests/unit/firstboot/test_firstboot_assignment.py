@@ -12,7 +12,7 @@ from firstboot_store import SIBLINGS
 
 from mailimg_firstboot import assignment, moving, myself, roster
 from mailimg_firstboot.assignment import SLOTS
-from mailimg_firstboot.errors import TransientError
+from mailimg_firstboot.errors import StepError, TransientError
 from mailimg_firstboot.rolefile import PassOn
 from mailimg_firstboot.steps import aside
 from mailimg_firstboot.steps import assignment as step
@@ -92,6 +92,21 @@ def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeyp
     done = assignment.refresh(host, goal(host).role, ME)
     assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
     assert host.nfs.roster[INSTANCE][0] == ""
+
+
+def test_a_daemon_that_has_ended_is_no_fault_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs every 15 s: whoever stopped the daemon knows. As soon as it serves again, its sessions are asked for."""
+    host = participant(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    host.answers["sibling"] = "no answer"
+    dovecot.stuck.add("who")
+    assert not assignment.refresh(host, goal(host).role, ME).whole
+    host.answers.clear()
+    with pytest.raises(StepError, match="ask Dovecot for its sessions"):
+        assignment.refresh(host, goal(host).role, ME)
+    dovecot.stuck.clear()
+    assert assignment.refresh(host, goal(host).role, ME).passed_on == ["anna"]
 
 
 def test_after_a_boot_its_users_are_the_others_until_it_serves(
