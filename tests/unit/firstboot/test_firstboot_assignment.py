@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from firstboot_doveadm import Doveadm
 from firstboot_fuse import Killed
-from firstboot_machine import INSTANCE
+from firstboot_machine import INSTANCE, FakeHost
 from firstboot_sharing import ME, OTHER, goal, participant, serving
 from firstboot_store import SIBLINGS
 
@@ -131,6 +131,43 @@ def test_after_a_boot_its_users_are_the_others_until_it_serves(
     aside.apply(host, goal(host))
     aside.undo(host, goal(host))
     assert (host.read(SIBLINGS), roster.read(host)) == (table, myself.me(goal(host))), "it serves by now"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_anywhere_it_takes_part_and_leaves(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From a boot to its place among the others, and out again: each change may be the last."""
+    def boot(host: FakeHost) -> None:
+        aside.apply(host, goal(host))
+        step.apply(host, goal(host))
+
+    def leave(host: FakeHost) -> None:
+        step.undo(host, goal(host))
+
+    for act, least in ((boot, 8), (leave, 8)):
+        number, whole = 0, False
+        while not whole:
+            host = serving(tmp_path / f"{act.__name__}{number}")
+            host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), INSTANCE: (ME.address, 20.0)})
+            dovecot = Doveadm(host, monkeypatch)
+            if act is leave:
+                boot(host)
+                dovecot.sessions.add("anna")
+            host.fuse.blows = (len(host.fuse.changes) + number, moment)
+            try:
+                act(host)
+                whole = True
+            except Killed:
+                number += 1
+            host.fuse.dead, host.fuse.blows = False, None
+            if act is boot or step.left(host, goal(host)):
+                act(host)
+            assert dovecot.sessions == {"bela"}
+            lines = len((host.read(SIBLINGS) or b"").splitlines())
+            served = host.nfs.roster.get(INSTANCE, ("", 0.0))[0] == ME.address
+            assert (served, lines < 2 * SLOTS, roster.read(host) is not None) == ((act is boot,) * 3)
+        assert number >= least
 
 
 def test_after_a_boot_of_all_each_keeps_its_own(tmp_path: Path) -> None:
