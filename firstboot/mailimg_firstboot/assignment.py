@@ -10,38 +10,17 @@ and nobody else's.
 """
 
 import hashlib
-import ipaddress
-import json
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Tuple
 
+from mailimg_firstboot import moving, roster
 from mailimg_firstboot.errors import StepError
 from mailimg_firstboot.host import Host
 from mailimg_firstboot.rolefile import Assignment, HealthCheck, MountPoint, PassOn, RoleFile
 
 SLOTS = 256
 
-# Seconds after which a server that has not reported is not counted on: three reports of mailimg-siblings.timer.
-VOID_AFTER = 45.0
-
-# What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
-STATE = "/run/mailimg/siblings.json"
-
-# Users whom Dovecot is asked for in one command.
-BATCH = 100
-
-
-class Me(NamedTuple):
-    """This server.
-
-    Args:
-        name: the instance's UUID.
-        address: where its siblings reach it.
-        host: a name that the certificate of all of them covers.
-    """
-
-    name: str
-    address: str
-    host: str
+# Seconds in which a server that leaves ends sessions before it looks again whose they are.
+LEAVING = 60.0
 
 
 class Outcome(NamedTuple):
@@ -51,26 +30,23 @@ class Outcome(NamedTuple):
         servers: address and number of slots, by name.
         passed_on: users whose sessions here were ended because they are another server's now.
         changed: whether the file was written.
+        whole: whether all who have sessions here were asked for, and Dovecot knew whose they are.
     """
 
     servers: Dict[str, Tuple[str, int]]
     passed_on: List[str]
     changed: bool
+    whole: bool
 
 
-def read(host: Host) -> Optional[Me]:
-    """This server, if it takes part."""
-    content = host.read(STATE)
-    return None if content is None else Me(**json.loads(content.decode("ascii")))
+NOTHING = Outcome({}, [], False, True)
 
 
-def written(me: Me) -> bytes:
-    """The content of `STATE`."""
-    return json.dumps(me._asdict(), sort_keys=True).encode("ascii")
-
-
-def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
+def refresh(host: Host, role: RoleFile, me: roster.Me) -> Outcome:
     """Report, see who else does, and let Dovecot know; who is no longer this server's is asked to log in anew.
+
+    Nothing is done by a run that `roster.STATE` was taken from meanwhile, or changed: this server leaves, or the next
+    run knows better.
 
     Raises:
         TransientError: the storage does not answer; all stays as it is.
@@ -79,16 +55,39 @@ def refresh(host: Host, role: RoleFile, me: Me) -> Outcome:
     place, assignment = parts(role)
     # One port stands for all of the daemon's: each question leaves a line in its log.
     serving = host.probe(HealthCheck("tcp", "sibling", assignment.pass_on[0].to, "")) is None
+    if roster.read(host) != me:
+        return NOTHING
     found = host.nfs.report(place.path, place.owner, place.group, me.name, me.address if serving else "")
-    return settle(host, assignment, me, alive(found))
+    now = roster.read(host)
+    if now is None:
+        host.nfs.retire(place.path, place.owner, place.group, me.name)
+    if now != me:
+        return NOTHING
+    servers = roster.alive(found, me.networks)
+    if roster.silenced(host, me, found, servers):
+        moved = moving.go_on(host, assignment.pass_on[0].port, running=serving)
+        return Outcome({}, moved.users, False, moved.whole)
+    return settle(host, assignment, me, servers, moving.WORK, serving)
 
 
-def withdraw(host: Host, role: RoleFile, me: Me) -> Outcome:
-    """Leave all users to the others, if there are some; raises as `refresh`."""
+def abstain(host: Host, role: RoleFile, me: roster.Me) -> None:
+    """Leave all users to the others before the daemon is started; raises as `refresh`.
+
+    Where there are none, the table stays as it was: of servers that were all booted at once, each goes on with its own.
+    """
+    place, assignment = parts(role)
+    servers = roster.alive(host.nfs.report(place.path, place.owner, place.group, me.name, ""), me.networks)
+    if servers:
+        post(host, assignment, me, servers)
+
+
+def withdraw(host: Host, role: RoleFile, me: roster.Me) -> Outcome:
+    """Leave all users to the others, if there are some; raises as `refresh`. Nobody waits for a report after this."""
     place, assignment = parts(role)
     found = host.nfs.report(place.path, place.owner, place.group, me.name, "")
     host.nfs.retire(place.path, place.owner, place.group, me.name)
-    return settle(host, assignment, me, alive(found))
+    host.remove(roster.SEEN)
+    return settle(host, assignment, me, roster.alive(found, me.networks), LEAVING)
 
 
 def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
@@ -102,24 +101,27 @@ def parts(role: RoleFile) -> Tuple[MountPoint, Assignment]:
     return role.mount, role.assignment
 
 
-def settle(host: Host, assignment: Assignment, me: Me, servers: Dict[str, str]) -> Outcome:
-    """Write who works for whom, and end the sessions that are another's now."""
+def settle(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str], seconds: float,
+           running: bool = True) -> Outcome:
+    """Write who works for whom, and end the sessions that are another's now, as far as one comes in so many seconds."""
     chosen = owners(servers)
-    wanted = content(chosen, servers, me, assignment.pass_on)
+    changed = post(host, assignment, me, servers)
+    moved = moving.go_on(host, assignment.pass_on[0].port, seconds, running)
+    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved.users, changed,
+                   moved.whole)
+
+
+def post(host: Host, assignment: Assignment, me: roster.Me, servers: Dict[str, str]) -> bool:
+    """Write who works for whom, with the mark of `moving`; whether it was another before."""
+    wanted = content(owners(servers), servers, me, assignment.pass_on)
     changed = host.read(assignment.file) != wanted
     if changed:
+        # Before the table: what is cut off in between is gone on with.
+        moving.mark(host)
         host.write(assignment.file, wanted)
-    # For a while after a change: a run may have been cut off, and a sibling that did not know yet may have passed
-    # somebody on. Not always, for the directory is asked of each user who has a session.
-    moved = foreign(host, assignment) if wanted and (changed or host.age(assignment.file) <= VOID_AFTER) else []
-    for user in moved:
-        host.run(["doveadm", "kick", user], "end the sessions of {}".format(user), check=False)
-    return Outcome({name: (where, chosen.count(name)) for name, where in servers.items()}, moved, changed)
-
-
-def alive(found: Dict[str, Tuple[str, float]]) -> Dict[str, str]:
-    """The servers that can be counted on, with their addresses; what is no address does not reach a configuration."""
-    return {name: address for name, (address, age) in found.items() if age <= VOID_AFTER and _is_address(address)}
+    if not wanted:
+        moving.done(host)
+    return changed
 
 
 def owners(names: Iterable[str]) -> List[str]:
@@ -128,7 +130,7 @@ def owners(names: Iterable[str]) -> List[str]:
     return [max(known, key=lambda name: _weight(slot, name)) for slot in range(SLOTS)] if known else []
 
 
-def content(chosen: List[str], servers: Dict[str, str], me: Me, pass_on: Iterable[PassOn]) -> bytes:
+def content(chosen: List[str], servers: Dict[str, str], me: roster.Me, pass_on: Iterable[PassOn]) -> bytes:
     """Dovecot's passwd-file: `port/slot` and, of slots of others, where they are passed on to.
 
     The password was checked before this is asked. For mail (all ports without TLS) `destuser` keeps the envelope's
@@ -147,53 +149,5 @@ def content(chosen: List[str], servers: Dict[str, str], me: Me, pass_on: Iterabl
     return "".join(lines).encode("ascii")
 
 
-def foreign(host: Host, assignment: Assignment) -> List[str]:
-    """Users with sessions on this server who are another's: Dovecot is asked, whose hash it is."""
-    shown = host.run(["doveadm", "-f", "tab", "who", "-1"], "ask Dovecot for its sessions")
-    rows = [line.split("\t") for line in shown.out.decode("utf-8", "replace").splitlines()[1:]]
-    users = sorted({row[0] for row in rows if row[0]})
-    # Any port that passes on: all of them do for the same slots.
-    port = "lport={}".format(assignment.pass_on[0].port)
-    found: List[str] = []
-    for first in range(0, len(users), BATCH):
-        # Its status tells only that one of them is unknown.
-        told = host.run(["doveadm", "auth", "lookup", "-x", "service=imap", "-x", port, *users[first:first + BATCH]],
-                        "ask Dovecot whose server is whose", check=False)
-        found += passed_on(told.out.decode("utf-8", "replace"))
-    return found
-
-
-def passed_on(text: str) -> List[str]:
-    """Users with a field `proxy` in what `doveadm auth lookup` prints."""
-    found, user = [], ""
-    for line in text.splitlines():
-        name, _, value = (part.strip() for part in line.partition(":"))
-        if name == "passdb":
-            user = value
-        elif name == "proxy" and user:
-            found.append(user)
-    return found
-
-
-def covered(names: Iterable[str], hostname: str) -> str:
-    """A name that a certificate with these names covers.
-
-    Raises:
-        StepError: it has none.
-    """
-    for name in names:
-        return name.replace("*", hostname, 1)
-    raise StepError("the certificate has no DNS name",
-                    "The servers of this layer check each other's certificate: give it the layer's name.")
-
-
 def _weight(slot: int, name: str) -> bytes:
     return hashlib.sha256("{}/{}".format(slot, name).encode("utf-8")).digest()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

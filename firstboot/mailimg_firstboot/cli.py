@@ -147,18 +147,21 @@ def renew(arguments: argparse.Namespace) -> int:
 
 def siblings(arguments: argparse.Namespace) -> int:
     """Report to the servers that share the storage; print what that led to."""
-    from mailimg_firstboot import assignment, rolefile
+    from mailimg_firstboot import assignment, rolefile, roster
 
     host = Host()
     content = host.read(arguments.role_file)
     if content is None:
         raise DocumentError(["{}: missing".format(arguments.role_file)])
-    me = assignment.read(host)
-    if me is None:
+    me = roster.read(host)
+    if me is None or not me.address:
         if not arguments.quiet:
             _say("this server shares its users with no other, or does not serve yet")
         return 0
     done = assignment.refresh(host, rolefile.trusted(content), me)
+    if not done.servers and not arguments.quiet:
+        _say("no other server has reported in the last {:g} s; if one did just before, its users stay its own until "
+             "the next look".format(roster.VOID_AFTER))
     if done.changed or not arguments.quiet:
         for name, (address, slots) in sorted(done.servers.items()):
             _say("{} {}: {} of {} slots{}".format(address, name, slots, assignment.SLOTS,

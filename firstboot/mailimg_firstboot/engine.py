@@ -11,6 +11,7 @@ from mailimg_firstboot.preparing import Options, prepare, read_role, settings
 from mailimg_firstboot.report import Report
 from mailimg_firstboot.stepping import Step, run_steps
 from mailimg_firstboot.steps import (
+    aside,
     assignment,
     balancer,
     certificate,
@@ -40,6 +41,8 @@ STEPS: Tuple[Step, ...] = (
     Step("volume", volume.check, volume.apply, volume.undo, patience=600.0, longest=5.0),
     # A stack starts the storage server along with this one, and formats its volume first.
     Step("storage", storage.check, storage.apply, storage.undo, patience=900.0, longest=10.0),
+    # Before Dovecot runs: with the table of before the boot it would work on mail that others work on by now.
+    Step("aside", aside.check, aside.apply, aside.undo, ("storage",), patience=120.0),
     Step("certificate", certificate.check, certificate.apply, certificate.undo),
     Step("render", render.check, render.apply, render.undo),
     # Controllers that restart, a clock that is about to be set, an account that is preset once the server has its id.
@@ -47,7 +50,8 @@ STEPS: Tuple[Step, ...] = (
     Step("join", join.check, join.apply, join.undo, ("hostname", "clock", "render"), patience=300.0, longest=5.0),
     Step("databases", databases.check, databases.apply, databases.undo, ("hostname", "selinux", "render")),
     Step("services", services.check, services.apply, services.undo,
-         ("hostname", "selinux", "clock", "volume", "storage", "certificate", "render", "join", "databases")),
+         ("hostname", "selinux", "clock", "volume", "storage", "aside", "certificate", "render", "join",
+          "databases")),
     # Nobody is sent mail before the node knows how to leave.
     Step("departure", departure.check, departure.apply, departure.undo, ("services",)),
     # iburst needs about 8 s for a first fix; a server that is out of reach delays every boot by all of it. The daemons

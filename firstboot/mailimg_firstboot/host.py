@@ -10,7 +10,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from pathlib import Path
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -88,10 +87,6 @@ class Host:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return FileState(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), stat.S_ISREG(found.st_mode))
-
-    def age(self, path: str) -> float:
-        """Seconds since a file that is there was written; below 0 where the clock was set back."""
-        return time.time() - self.path(path).stat().st_mtime
 
     def ids(self, owner: str, group: str) -> Tuple[int, int]:
         """Numbers of an account and a group of this machine.

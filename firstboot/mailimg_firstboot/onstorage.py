@@ -119,7 +119,8 @@ def take(lease: Path, name: str) -> str:
                 continue
             if holder == name:
                 return name
-            if now - renewed < VOID_AFTER:
+            # In the future: the server's clock was set back. It need not catch up before the lease is void.
+            if -VOID_AFTER < now - renewed < VOID_AFTER:
                 return holder
             # Only one of several can rename it; the others find it gone, or a new one.
             with contextlib.suppress(FileNotFoundError):
@@ -150,8 +151,8 @@ def report(place: Path, name: str, address: str) -> Dict[str, Any]:
     now = asked(roster / name).st_mtime
     found = {}
     for path in sorted(roster.iterdir()):
-        # Another may be removed, or replaced by a new one, at any moment.
-        with contextlib.suppress(FileNotFoundError):
+        # Another may be removed, or replaced by a new one, at any moment; what is no file, or another's, is no server.
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
             age = now - asked(path).st_mtime
             if age > FORGOTTEN:
                 path.unlink()

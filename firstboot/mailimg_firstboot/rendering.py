@@ -133,6 +133,7 @@ def environment(template_dir: str) -> Any:
         keep_trailing_newline=True,
     )
     env.filters.update(FILTERS)
+    env.tests["rooted"] = rooted
     return env
 
 
@@ -208,6 +209,18 @@ def yes_no(value: Any) -> str:
 def pem(value: Any) -> str:
     """Certificates as a file: with the newline at the end that YAML's `|-` takes away."""
     return str(value).rstrip("\n") + "\n"
+
+
+def rooted(value: Any) -> bool:
+    """Whether a certificate's chain ends at itself; words in the place of one that was not fetched do not."""
+    # Late: most roles have no such question.
+    from mailimg_firstboot.tls import bundle, checks
+
+    try:
+        last = bundle.load(str(value))[-1]
+    except ValueError:
+        return False
+    return checks.signed_by(last, last)
 
 
 def dovecot(value: Any) -> str:

@@ -115,3 +115,35 @@ def test_imap_tells_one_limit_of_a_quota_root(distro: str) -> None:
     assert limits == {"quota": {"storage", "messages"}, "quota2": {"storage"}}
     assert ", info=quota_rule=*:bytes=%$, info=quota2_rule=*:bytes=%$\n" in text_of(
         "pop-imap-lda", distro, "ldap-users.conf")
+
+
+def found(ldap_filter: str, entry: dict[str, str]) -> bool:
+    """Whether a filter of `&`, `|` and `name=value` meets an entry with one value a name."""
+    inner = ldap_filter[1:-1]
+    if inner[0] not in "&|":
+        name, _, value = inner.partition("=")
+        return name in entry and value in ("*", entry[name])
+    parts, depth, begin = [], 0, 1
+    for at, sign in enumerate(inner):
+        depth += (sign == "(") - (sign == ")")
+        if sign == ")" and depth == 0:
+            parts.append(inner[begin:at + 1])
+            begin = at + 1
+    return (all if inner[0] == "&" else any)(found(part, entry) for part in parts)
+
+
+@pytest.mark.parametrize("distro", DISTROS)
+@pytest.mark.parametrize(("service", "user", "who"), [
+    ("imap", "anna", ["anna"]), ("imap", "a.a@example.org", []), ("imap", "-", []), ("imap", "bela", ["bela"]),
+    ("lmtp", "a.a@example.org", ["anna"]), ("lmtp", "anna", ["anna", "clara"]),
+])
+def test_a_login_finds_one_entry_whatever_the_addresses_of_others_are(
+    distro: str, service: str, user: str, who: list[str],
+) -> None:
+    entries = [{"objectClass": "person", "sAMAccountName": login, "mail": mail} for login, mail in (
+        ("anna", "a.a@example.org"), ("bela", "-"), ("clara", "anna"), ("dora", "none"), ("emma", "person"))]
+    (line,) = re.findall(r"^pass_filter = (.*)$", text_of("pop-imap-lda", distro, "ldap-passwords.conf"), re.MULTILINE)
+    way = r"\1" if service == "lmtp" else r"\2"
+    asked = re.sub(r"%\{if;%s;eq;lmtp;([^;}]*);([^;}]*)\}", way, line).replace("%u", user)
+    assert "%" not in asked
+    assert [entry["sAMAccountName"] for entry in entries if found(asked, entry)] == who

@@ -11,6 +11,7 @@ from examples import RESOURCES, render
 from mailimg import roles
 
 WHERE = [("smtp-out", "header_checks"), ("pop-imap-lda", "notice_checks"), ("smtp-in", "notice_checks")]
+NOTICES = ["pop-imap-lda", "smtp-in"]
 DISTROS = roles.distro_names(RESOURCES)
 END = "; Sun, 22 Nov 2026 21:41:56 +0000 (UTC)"
 MX = "mx-1.cloud.example.org"
@@ -69,7 +70,37 @@ def test_lines_of_others_stay(role: str, name: str, distro: str) -> None:
 
 
 @pytest.mark.parametrize("distro", DISTROS)
-@pytest.mark.parametrize(("role", "name"), WHERE)
+@pytest.mark.parametrize("role", NOTICES)
+def test_headers_without_their_message_lose_them_too(role: str, distro: str) -> None:
+    """Those of a large message are text for Postfix, which looks at each line alone; they stay headers."""
+    found = rules(role, "notice_body_checks", distro)
+    for line, _ in LINES:
+        left = [new for part in line.split("\n") if (new := replaced(part, found)) or not part]
+        assert not re.search(r"\[[^]]*\]", " ".join(left)), left
+        assert left[0] == "Received:"
+        assert left[-1] == line.split("\n")[-1]
+        assert all(part[0] in "\t " for part in left[1:])
+    for line in OTHERS:
+        assert [replaced(part, found) for part in line.split("\n")] == line.split("\n")
+
+
+@pytest.mark.parametrize("distro", DISTROS)
+@pytest.mark.parametrize("role", NOTICES)
+def test_notices_pass_both_tables(role: str, distro: str) -> None:
+    """And nothing else does: other messages may be signed."""
+    texts = {Path(one.path).name: one.content.decode() for one in render(role, distro)}
+    services = re.split(r"^(?=\S)", texts["master.cf"], flags=re.MULTILINE)
+    checked = [text for text in services if re.search(r"^ +-o (nested_header|body)_checks=", text, re.MULTILINE)]
+    assert [text.split()[0] for text in checked] == ["cleanup-notices"]
+    options = dict(re.findall(r"^ +-o (\w+)=regexp:\S*/(\w+)$", checked[0], re.MULTILINE))
+    assert options == {"nested_header_checks": "notice_checks", "body_checks": "notice_body_checks"}
+    assert not re.search(r"^(nested_header|body|mime_header)_checks", texts["main.cf"], re.MULTILINE)
+    assert [text.split()[0] for text in services if "cleanup_service_name=cleanup-notices" in text] == [
+        "bounce", "defer", "trace"]
+
+
+@pytest.mark.parametrize("distro", DISTROS)
+@pytest.mark.parametrize(("role", "name"), [*WHERE, *((role, "notice_body_checks") for role in NOTICES)])
 def test_no_word_stands_behind_a_bare_number(role: str, name: str, distro: str) -> None:
     """Postfix would take `$2with` for a name, and leave the whole rule out."""
     for _, action in rules(role, name, distro):

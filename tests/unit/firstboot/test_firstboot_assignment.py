@@ -1,49 +1,21 @@
 """Whose server works on whose mail: shares, Dovecot's file, and servers that come, go and fall silent."""
 
-import os
-import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
-from firstboot_certificates import made
-from firstboot_machine import INSTANCE, SITE, FakeHost, machine, with_keys, work
-from firstboot_pools import POOLED
-from firstboot_store import SIBLINGS, STORED_KEYS
+from firstboot_doveadm import Doveadm
+from firstboot_fuse import Killed
+from firstboot_machine import INSTANCE, FakeHost
+from firstboot_sharing import ME, OTHER, goal, participant, serving
+from firstboot_store import SIBLINGS
 
-from mailimg_firstboot import assignment, onstorage
-from mailimg_firstboot.assignment import SLOTS, VOID_AFTER, Me
+from mailimg_firstboot import assignment, moving, myself, roster
+from mailimg_firstboot.assignment import SLOTS
 from mailimg_firstboot.errors import StepError, TransientError
-from mailimg_firstboot.programs import Completed
 from mailimg_firstboot.rolefile import PassOn
+from mailimg_firstboot.steps import aside
 from mailimg_firstboot.steps import assignment as step
-from mailimg_firstboot.work import Work
-
-ME = Me(INSTANCE, "10.0.0.7", "imap.example.org")
-OTHER = "aaaaaaaa-3f4e-4d0e-9a53-7a3f2a1b0c9d"
-WHO = "username\tproto\tpid\tip\nanna\timap\t7\t10.0.0.9\nbela\tpop3\t8\t10.0.0.9\n"
-LOOKED_UP = """\
-passdb: anna
-  user      : anna
-  proxy     : y
-  host      : imap.example.org
-
-passdb: bela
-  user      : bela
-
-passdb lookup: user gone doesn't exist
-"""
-
-
-def serving(path: Path) -> FakeHost:
-    """A machine whose role shares a storage."""
-    return machine(path, True, True)
-
-
-def goal(host: FakeHost) -> Work:
-    """What it is to be, with a certificate."""
-    document = with_keys(SITE, **STORED_KEYS, **POOLED, balancer__address=ME.address)
-    return work(host, document)._replace(certificate=made())
 
 
 def test_shares_are_fair_and_only_those_move_that_must() -> None:
@@ -69,30 +41,6 @@ def test_the_file_has_lines_for_slots_of_others_only() -> None:
     assert assignment.content([], {}, ME, rules) == b"", "nobody serves: everything stays here"
 
 
-def test_who_is_counted_on() -> None:
-    found = {"fresh": ("10.0.0.7", 0.0), "late": ("10.0.0.8", VOID_AFTER), "silent": ("10.0.0.9", VOID_AFTER + 1),
-             "stopped": ("", 0.0), "six": ("fd00::7", 3.0), "hostile": ("10.0.0.1 host=evil\n24/00", 0.0)}
-    assert assignment.alive(found) == {"fresh": "10.0.0.7", "late": "10.0.0.8", "six": "fd00::7"}
-
-
-def test_users_of_others() -> None:
-    assert assignment.passed_on(LOOKED_UP) == ["anna"]
-    assert assignment.passed_on("") == []
-
-
-@pytest.mark.parametrize(("names", "host"), [
-    (["imap.example.org", "*.example.org"], "imap.example.org"),
-    (["*.example.org"], "mailbox-1.example.org"),
-])
-def test_a_name_that_the_certificate_covers(names: List[str], host: str) -> None:
-    assert assignment.covered(names, "mailbox-1") == host
-
-
-def test_a_certificate_without_names_cannot_be_checked() -> None:
-    with pytest.raises(StepError, match="has no DNS name"):
-        assignment.covered([], "mailbox-1")
-
-
 def test_alone_it_passes_nothing_on(tmp_path: Path) -> None:
     host = serving(tmp_path)
     step.apply(host, goal(host))
@@ -102,36 +50,137 @@ def test_alone_it_passes_nothing_on(tmp_path: Path) -> None:
 
 
 def test_another_takes_its_share_with_the_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    asked = programs(host, monkeypatch)
+    dovecot = Doveadm(host, monkeypatch)
     done = assignment.refresh(host, goal(host).role, ME)
     assert sum(slots for _, slots in done.servers.values()) == SLOTS
     assert (done.passed_on, done.changed) == (["anna"], True)
-    assert asked[-1] == ["doveadm", "kick", "anna"]
+    assert dovecot.asked[-1] == ["kick", "anna"]
     lines = (host.read(SIBLINGS) or b"").decode().splitlines()
     assert len(lines) == 2 * done.servers[OTHER][1]
+    dovecot.sessions.add("anna")
     again = assignment.refresh(host, goal(host).role, ME)
     assert (again.changed, again.passed_on) == (False, ["anna"]), "somebody may have come meanwhile"
-    long_ago = time.time() - VOID_AFTER - 1
-    os.utime(host.path(SIBLINGS), (long_ago, long_ago))
-    questions = len(asked)
+    dovecot.uptime += moving.SETTLED
     assert assignment.refresh(host, goal(host).role, ME).passed_on == []
-    assert len(asked) == questions, "nobody is asked anything while nothing changes"
+    questions = len(dovecot.asked)
+    assert assignment.refresh(host, goal(host).role, ME).passed_on == []
+    assert len(dovecot.asked) == questions, "nobody is asked anything while nothing changes"
+
+
+def test_the_mark_stands_before_the_table_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off in between, the next run still ends the sessions of those who moved."""
+    host = participant(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    host.fuse.blows = (4, "after")
+    with pytest.raises(Killed):
+        assignment.refresh(host, goal(host).role, ME)
+    assert host.fuse.changes[-1] == "write " + SIBLINGS
+    host.fuse.dead, host.fuse.blows = False, None
+    dovecot.uptime += 2 * moving.SETTLED
+    done = assignment.refresh(host, goal(host).role, ME)
+    assert (done.changed, done.passed_on) == (False, ["anna"])
 
 
 def test_a_daemon_that_does_not_answer_is_not_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = serving(tmp_path)
+    host = participant(tmp_path)
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    programs(host, monkeypatch)
+    Doveadm(host, monkeypatch)
     host.answers["sibling"] = "no answer"
     done = assignment.refresh(host, goal(host).role, ME)
     assert done.servers == {OTHER: ("10.0.0.8", SLOTS)}
     assert host.nfs.roster[INSTANCE][0] == ""
 
 
-def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_daemon_that_has_ended_is_no_fault_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs every 15 s: whoever stopped the daemon knows. As soon as it serves again, its sessions are asked for."""
+    host = participant(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    host.answers["sibling"] = "no answer"
+    dovecot.stuck.add("who")
+    assert not assignment.refresh(host, goal(host).role, ME).whole
+    host.answers.clear()
+    with pytest.raises(StepError, match="ask Dovecot for its sessions"):
+        assignment.refresh(host, goal(host).role, ME)
+    dovecot.stuck.clear()
+    assert assignment.refresh(host, goal(host).role, ME).passed_on == ["anna"]
+
+
+def test_after_a_boot_its_users_are_the_others_until_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dovecot must not start with the table of before the boot, in which its old slots are its own."""
     host = serving(tmp_path)
+    host.write(SIBLINGS, b"143/00: as it was")
+    host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), INSTANCE: (ME.address, 20.0)})
+    dovecot = Doveadm(host, monkeypatch)
+    aside.apply(host, goal(host))
+    assert host.nfs.roster[INSTANCE] == ("", 0.0)
+    assert len((host.read(SIBLINGS) or b"").splitlines()) == 2 * SLOTS
+    assert dovecot.asked == [], "it does not run yet"
+    assert (step.left(host, goal(host)), host.read(roster.STATE) is None) == (None, False)
+    step.renewed(host, goal(host))
+    assert not (roster.read(host) or ME).address, "a new certificate does not make it serve"
+    step.apply(host, goal(host))
+    assert host.nfs.roster[INSTANCE] == (ME.address, 0.0)
+    assert len((host.read(SIBLINGS) or b"").splitlines()) < 2 * SLOTS
+    table = host.read(SIBLINGS)
+    aside.apply(host, goal(host))
+    aside.undo(host, goal(host))
+    assert (host.read(SIBLINGS), roster.read(host)) == (table, myself.me(goal(host))), "it serves by now"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_anywhere_it_takes_part_and_leaves(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From a boot to its place among the others, and out again: each change may be the last."""
+    def boot(host: FakeHost) -> None:
+        aside.apply(host, goal(host))
+        step.apply(host, goal(host))
+
+    def leave(host: FakeHost) -> None:
+        step.undo(host, goal(host))
+
+    for act, least in ((boot, 8), (leave, 8)):
+        number, whole = 0, False
+        while not whole:
+            host = serving(tmp_path / f"{act.__name__}{number}")
+            host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), INSTANCE: (ME.address, 20.0)})
+            dovecot = Doveadm(host, monkeypatch)
+            if act is leave:
+                boot(host)
+                dovecot.sessions.add("anna")
+            host.fuse.blows = (len(host.fuse.changes) + number, moment)
+            try:
+                act(host)
+                whole = True
+            except Killed:
+                number += 1
+            host.fuse.dead, host.fuse.blows = False, None
+            if act is boot or step.left(host, goal(host)):
+                act(host)
+            assert dovecot.sessions == {"bela"}
+            lines = len((host.read(SIBLINGS) or b"").splitlines())
+            served = host.nfs.roster.get(INSTANCE, ("", 0.0))[0] == ME.address
+            assert (served, lines < 2 * SLOTS, roster.read(host) is not None) == ((act is boot,) * 3)
+        assert number >= least
+
+
+def test_after_a_boot_of_all_each_keeps_its_own(tmp_path: Path) -> None:
+    """Nobody is there yet: with an empty table each would work on everybody's mail."""
+    host = serving(tmp_path)
+    host.write(SIBLINGS, b"143/00: as it was")
+    host.nfs.roster[OTHER] = ("", 1.0)
+    aside.apply(host, goal(host))
+    assert host.read(SIBLINGS) == b"143/00: as it was"
+
+
+def test_without_the_storage_all_stays_as_it_is(tmp_path: Path) -> None:
+    host = participant(tmp_path)
     host.write(SIBLINGS, b"as it was")
     host.nfs.unfit = TransientError("the storage server has not answered")
     with pytest.raises(TransientError):
@@ -143,7 +192,7 @@ def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.Monk
     host = serving(tmp_path)
     step.apply(host, goal(host))
     host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
-    programs(host, monkeypatch)
+    Doveadm(host, monkeypatch)
     assert step.left(host, goal(host)) == "its siblings count on this server"
     step.undo(host, goal(host))
     assert step.left(host, goal(host)) is None
@@ -152,37 +201,74 @@ def test_who_leaves_passes_everybody_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert step.TIMER not in host.systemd.running
 
 
+def test_who_leaves_waits_for_a_run_that_is_at_it(tmp_path: Path) -> None:
+    """A run that outlived its timer would report after the goodbye."""
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    before = len(host.fuse.changes)
+    step.undo(host, goal(host))
+    done = host.fuse.changes[before:]
+    assert done.index("stop " + step.TIMER) < done.index("stop " + step.SERVICE) < done.index("retire")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_this_server_leaves_in_does_nothing(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`STATE` goes before or after the run has reported."""
+    host = participant(tmp_path)
+    host.write(SIBLINGS, b"as it was")
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    door, name = (host, "probe") if moment == "before" else (host.nfs, "report")
+    real = getattr(door, name)
+
+    def meanwhile(*arguments: Any) -> Any:
+        told = real(*arguments)
+        host.remove(roster.STATE)
+        return told
+
+    monkeypatch.setattr(door, name, meanwhile)
+    assert assignment.refresh(host, goal(host).role, ME) == assignment.NOTHING
+    assert (set(host.nfs.roster), host.read(SIBLINGS)) == ({OTHER}, b"as it was")
+    assert ("report" in host.fuse.changes) == (moment == "after")
+
+
+def test_a_run_that_a_renewal_overtakes_leaves_the_table_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = participant(tmp_path)
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    real = host.nfs.report
+
+    def meanwhile(*arguments: Any) -> Any:
+        host.write(roster.STATE, roster.written(ME._replace(host="new.example.org")))
+        return real(*arguments)
+
+    monkeypatch.setattr(host.nfs, "report", meanwhile)
+    assert assignment.refresh(host, goal(host).role, ME) == assignment.NOTHING
+    assert set(host.nfs.roster) == {INSTANCE, OTHER}
+    assert host.read(SIBLINGS) is None
+
+
+def test_who_leaves_goes_on_until_all_sessions_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = serving(tmp_path)
+    step.apply(host, goal(host))
+    host.nfs.roster[OTHER] = ("10.0.0.8", 10.0)
+    dovecot = Doveadm(host, monkeypatch)
+    dovecot.away.add("anna")
+    with pytest.raises(TransientError, match="not all sessions"):
+        step.undo(host, goal(host))
+    assert step.left(host, goal(host)) is not None
+    dovecot.away.clear()
+    step.undo(host, goal(host))
+    assert dovecot.sessions == {"bela"}
+    assert (step.left(host, goal(host)), host.read(moving.MARK)) == (None, None)
+
+
 def test_a_new_certificate_with_another_name(tmp_path: Path) -> None:
     host = serving(tmp_path)
     step.renewed(host, goal(host))
-    assert host.read(assignment.STATE) is None, "a server that does not serve takes no part"
-    host.write(assignment.STATE, assignment.written(ME))
+    assert host.read(roster.STATE) is None, "a server that does not serve takes no part"
+    host.write(roster.STATE, roster.written(ME))
     step.renewed(host, goal(host))
-    assert assignment.read(host) == step.me(goal(host))
-
-
-def test_the_roster_is_as_old_as_the_storage_says(tmp_path: Path) -> None:
-    assert onstorage.report(tmp_path, "one", "10.0.0.7")["servers"] == {"one": ["10.0.0.7", 0.0]}
-    roster = tmp_path / onstorage.ROSTER
-    for name, age in (("two", 20.0), ("three", onstorage.FORGOTTEN + 60)):
-        (roster / name).write_text("10.0.0.8")
-        os.utime(roster / name, (time.time() - age, time.time() - age))
-    found: Dict[str, Any] = onstorage.report(tmp_path, "one", "")["servers"]
-    assert (found["one"], found["two"][0], set(found)) == (["", 0.0], "10.0.0.8", {"one", "two"})
-    assert 19 < found["two"][1] < 30
-    assert sorted(path.name for path in roster.iterdir()) == ["one", "two"], "who never said goodbye is forgotten"
-    for _ in range(2):
-        onstorage.retire(tmp_path, "one")
-    assert [path.name for path in roster.iterdir()] == ["two"]
-
-
-def programs(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
-    """Dovecot's commands, of a server that anna and bela use; anna is another's."""
-    asked: List[List[str]] = []
-
-    def run(argv: List[str], *_: Any, **__: Any) -> Completed:
-        asked.append(list(argv))
-        return Completed(0, {"-f": WHO, "auth": LOOKED_UP}.get(argv[1], "").encode(), "")
-
-    monkeypatch.setattr(host, "run", run)
-    return asked
+    assert roster.read(host) == myself.me(goal(host))

@@ -48,8 +48,8 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["services"], found["storage"], found["heat"]) == (["clamd", "postfix"], None, False)
     assert [(one["name"], one["state"]) for one in found["steps"]] == [
         ("hostname", "done"), ("selinux", "done"), ("clock", "done"), ("volume", "clean"), ("storage", "clean"),
-        ("certificate", "clean"), ("render", "done"), ("join", "clean"), ("databases", "clean"), ("services", "done"),
-        ("departure", "clean"),
+        ("aside", "clean"), ("certificate", "clean"), ("render", "done"), ("join", "clean"),
+        ("databases", "clean"), ("services", "done"), ("departure", "clean"),
         ("timesync", "clean"), ("health", "clean"), ("assignment", "clean"), ("balancer", "clean")]
     assert host.said[-1] == "mailimg: ready smtp-in mx-1.cloud.example.org after 12.5 s"
     out = capsys.readouterr().out

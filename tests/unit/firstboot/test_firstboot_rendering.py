@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
+from firstboot_certificates import CHAIN, LEAF, MIDDLE, ROOT
 from firstboot_machine import INSTANCE, PASSWORD, ROLE, SITE, TEMPLATES, role, with_keys
 
 from mailimg_firstboot import node, offline, rendering, rolefile, secret, site
@@ -231,3 +232,11 @@ def test_wrong_role_files(document: Any, problem: str) -> None:
 def test_role_file_that_is_no_json(content: bytes) -> None:
     with pytest.raises(DocumentError, match=r"role\.json: not JSON"):
         rolefile.load(content)
+
+
+@pytest.mark.parametrize(("chain", "rooted"), [
+    (CHAIN, True), (LEAF.pem + MIDDLE.pem, False), (LEAF.pem, False), (ROOT.pem, True),
+    ("# Fetched on the instance from https://pki.example.org/layer.p12.", False), ("", False),
+])
+def test_whether_a_chain_ends_at_itself(chain: str, rooted: bool) -> None:
+    assert rendering.rooted(chain) is rooted

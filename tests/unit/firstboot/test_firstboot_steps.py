@@ -34,7 +34,7 @@ def run_before(step: Step, host: FakeHost, goal: Work) -> None:
 def test_law(step: Step, tmp_path: Path) -> None:
     # A database server is a service that an earlier step starts: there undoing the services is never undoing nothing.
     store = step.name != "services"
-    host = machine(tmp_path, store, step.name == "assignment")
+    host = machine(tmp_path, store, step.name in ("aside", "assignment"))
     document = with_keys(SITE, leave={"at_shutdown": True}, **STORED_KEYS, **POOLED,
                          balancer__address="10.0.0.7") if store else SITE
     goal = work(host, with_keys(document, join=JOIN) if step.name == "join" else document)
@@ -72,7 +72,7 @@ def test_order_is_meaning() -> None:
     assert "join" not in graph.ancestors(graph_of, "databases"), "these run at the same time"
 
 
-@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases", "assignment"])
+@pytest.mark.parametrize("name", ["volume", "storage", "join", "databases", "aside", "assignment"])
 def test_a_role_without_it_is_clean(name: str, tmp_path: Path) -> None:
     host = machine(tmp_path)
     goal = work(host)

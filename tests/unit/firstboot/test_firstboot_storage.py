@@ -1,5 +1,7 @@
 """Shared storage: what is mounted and what is not, what the agent says of servers that do not want to."""
 
+import os
+import time
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -256,3 +258,14 @@ def test_a_mount_needs_no_folders() -> None:
     role = rolefile.load(json.dumps(
         {**ROLE, "mount": {"path": "/a", "site": "networks", "owner": 1, "group": 1}}).encode())
     assert role.mount == MountPoint("/a", "networks", 1, 1, 0)
+
+
+@pytest.mark.parametrize(("age", "holder"), [
+    (onstorage.VOID_AFTER - 5, "other"), (onstorage.VOID_AFTER + 5, "me"),
+    (5 - onstorage.VOID_AFTER, "other"), (-3600.0, "me"),
+])
+def test_a_lease_of_a_clock_that_was_set_back_is_void(age: float, holder: str, tmp_path: Path) -> None:
+    lease = tmp_path / onstorage.LEASE
+    lease.write_text("other")
+    os.utime(lease, (time.time() - age, time.time() - age))
+    assert onstorage.take(lease, "me") == holder
