@@ -52,8 +52,9 @@ def message(*headers: str, body: str = "10.91.0.100 in a body is its writer's bu
 ])
 def test_what_tells_of_the_inside(header: str) -> None:
     assert len(traces.told(message("Subject: x", header), NETWORKS)) == 1
-    notice = message("MIME-Version: 1.0", "Content-Type: message/rfc822", body=message(header).decode())
-    assert len(traces.told(notice, NETWORKS)) == 1
+    for kind in ("message/rfc822", "text/rfc822-headers"):
+        notice = message("MIME-Version: 1.0", f"Content-Type: {kind}", body=message(header).decode())
+        assert len(traces.told(notice, NETWORKS)) == 1
 
 
 @pytest.mark.parametrize("header", [

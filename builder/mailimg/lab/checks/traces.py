@@ -26,9 +26,11 @@ SECRET_NAMES = (f"balancer.{names.CLOUD_DOMAIN}", names.DC_NAME, "pc-17.home")
 
 
 def header_lines(message: email.message.Message) -> Iterator[str]:
-    """All header fields of a message and of its parts, attached messages among them."""
+    """All header fields of a message and of its parts, attached messages among them, and headers without their body."""
     for part in message.walk():
         yield from (f"{name}: {value}" for name, value in part.items())
+        if part.get_content_type() == "text/rfc822-headers":
+            yield from header_lines(email.message_from_string(str(part.get_payload())))
 
 
 def told(content: bytes, networks: Sequence[str]) -> list[str]:
@@ -70,6 +72,12 @@ def nothing_told(bench: Bench) -> str:
     lost = letters.clean(f"deserted@{names.DOMAIN}")
     from_internet(bench, lost, f"deserted@{names.DOMAIN}")
     leaving["a bounce"] = about(bench, lost, "")
+    # Of a large one only the headers come back (Postfix: `bounce_size_limit`).
+    large = letters.letter("large", f"deserted@{names.DOMAIN}", (b"x" * 70 + b"\r\n") * 1000)
+    from_internet(bench, large, f"deserted@{names.DOMAIN}")
+    leaving["a bounce of a large one"] = about(bench, large, "")
+    if b"text/rfc822-headers" not in leaving["a bounce of a large one"]:
+        raise CheckFailed("a large message came back whole: its headers alone were not seen")
     # What the MX took and delivery refuses, as an address that is deleted meanwhile.
     late = letters.clean(f"deleted@{names.DOMAIN}")
     hand = f"base64 -d | sendmail -i -f {SENDER} deleted@{names.DOMAIN}"
