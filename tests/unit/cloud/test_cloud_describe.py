@@ -175,7 +175,9 @@ def test_nova_waits_for_as_long_as_leaving_may_take(path: Path) -> None:
     """What the agent's own unit waits for, with the defaults of the site document."""
     schema = json.loads((path.parents[1] / "firstboot/mailimg_firstboot/site.schema.json").read_text())
     times = schema["properties"]["leave"]["properties"]
-    needed = sum(times[name]["default"] for name in ("deadline", "flush", "handover")) + departure.SPARE
+    pools = schema["properties"]["balancer"]["properties"]["deadline"]["default"]
+    assert pools == departure.POOLS
+    needed = sum(times[name]["default"] for name in ("deadline", "flush", "handover")) + 2 * pools + departure.SPARE
     properties = yaml.safe_load(path.read_text())["properties"]
     assert properties["os_shutdown_timeout"] == needed
     assert (properties["hw_disk_bus"], properties["hw_rng_model"]) == ("virtio", "virtio")
