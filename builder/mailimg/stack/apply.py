@@ -23,6 +23,8 @@ from mailimg.stack.render import Rendered
 
 NEEDED = {"orchestration": "Heat", "load-balancer": "Octavia", "key-manager": "Barbican", "compute": "Nova",
           "network": "Neutron", "image": "Glance"}
+# By the type that Heat itself looks for; a catalogue that says block-storage instead is understood, too.
+FOR_VOLUMES = {"volumev3": "Cinder"}
 # What is left of an environment that nobody filled in.
 BLANK = "..."
 # The resource whose deletion waits until a server has left.
@@ -191,7 +193,8 @@ def _chosen(cloud: Cloud, wanted: Wanted, before: Stack | None, say: Callable[[s
     Raises:
         InputError: what is not there.
     """
-    problems = [f"the cloud has no {product} ({kind})" for kind, product in NEEDED.items() if not cloud.has(kind)]
+    needed = {**NEEDED, **(FOR_VOLUMES if any(group.volume for group in wanted.platform.groups) else {})}
+    problems = [f"the cloud has no {product} ({kind})" for kind, product in needed.items() if not cloud.has(kind)]
     if problems:
         raise InputError(problems, "`openstack catalog list` says which services this cloud has, and in which region.")
     found: dict[str, Any] = {}
