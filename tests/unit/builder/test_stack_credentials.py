@@ -1,0 +1,150 @@
+"""Whose application credentials are whose, and what becomes of them when a stack is not made, or is gone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from mailimg.cloud.connection import Cloud, CloudError
+from mailimg.stack import access
+from mailimg.stack.credentials import Credential, Credentials
+
+ROLE, RULES = "smtp-in", access.LEAVING
+NUMBERS = itertools.count(1)
+STACK = {"stack_name": "mail", "id": "1", "stack_status": "CREATE_COMPLETE", "parameters": {}}
+
+
+class World:
+    """A Keystone with all users' credentials, a Barbican for each project and region, a Heat with one stack or none.
+
+    Attributes:
+        stack: as Heat shows it; None: there is none.
+        created: what Heat does when a stack is to be made.
+    """
+
+    def __init__(self) -> None:
+        self.credentials: list[dict[str, Any]] = []
+        self.secrets: list[dict[str, Any]] = []
+        self.stack: dict[str, Any] | None = None
+        self.created: Callable[[], None] = lambda: None
+        self.down = False
+
+    def cloud(self, project: str = "p1", user: str = "u1", region: str = "r1") -> Cloud:
+        return cast("Cloud", FakeCloud(self, project, user, region))
+
+    def names(self) -> list[tuple[str, str]]:
+        """Credentials by user and project."""
+        return sorted((one["user"], one["project_id"]) for one in self.credentials)
+
+
+class FakeCloud:
+    """A project of it, as a user."""
+
+    def __init__(self, world: World, project: str, user: str, region: str) -> None:
+        self.world, self.project, self.user, self.region = world, project, user, region
+
+    def log_in(self) -> None:
+        """Always in."""
+
+    def has(self, _kind: str) -> bool:
+        return True
+
+    def call(self, service: str, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        return getattr(self, f"{service}_{method.lower()}")(path, body)
+
+    def identity_get(self, _path: str, _body: Any) -> Any:
+        # As Keystone does: whatever project one has logged in to.
+        return {"application_credentials": [one for one in self.world.credentials if one["user"] == self.user]}
+
+    def identity_post(self, _path: str, body: Any) -> Any:
+        wanted = body["application_credential"]
+        if any((one["user"], one["name"]) == (self.user, wanted["name"]) for one in self.world.credentials):
+            raise CloudError("Duplicate entry", status=409)
+        made = {**wanted, "user": self.user, "project_id": self.project, "id": f"c{next(NUMBERS)}"}
+        self.world.credentials.append(made)
+        return {"application_credential": {**made, "secret": "s"}}
+
+    def identity_delete(self, path: str, _body: Any) -> None:
+        self.world.credentials[:] = [one for one in self.world.credentials if one["id"] != path.rpartition("/")[2]]
+
+    def _here(self, one: dict[str, Any]) -> bool:
+        return bool((one["project"], one["region"]) == (self.project, self.region))
+
+    def key_manager_get(self, path: str, _body: Any) -> Any:
+        found = [one for one in self.world.secrets if self._here(one)]
+        return {"secrets": found if path.endswith("offset=0") else []}
+
+    def key_manager_post(self, _path: str, body: Any) -> Any:
+        made = {"name": body["name"], "project": self.project, "region": self.region,
+                "secret_ref": f"https://barbican/v1/secrets/s{next(NUMBERS)}"}
+        self.world.secrets.append(made)
+        return made
+
+    def key_manager_delete(self, path: str, _body: Any) -> None:
+        self.world.secrets[:] = [one for one in self.world.secrets
+                                 if not (one["secret_ref"].endswith(path) and self._here(one))]
+
+    def orchestration_get(self, path: str, _body: Any) -> Any:
+        if self.world.down:
+            raise CloudError("look at stack mail: no answer")
+        if "/events" in path:
+            return {"events": []}
+        return None if self.world.stack is None else {"stack": self.world.stack}
+
+    def orchestration_post(self, path: str, _body: Any) -> Any:
+        if path == "/stacks":
+            self.world.created()
+
+
+def ensure(cloud: Cloud, stack: str = "mail") -> Credential:
+    return Credentials(cloud, stack).ensure(ROLE, RULES)
+
+
+@pytest.mark.parametrize("other", [{"project": "p2"}, {"user": "u2"}, {"region": "r2"}], ids=str)
+def test_what_another_project_user_or_region_owns_is_left_alone(other: dict[str, str]) -> None:
+    world = World()
+    first = ensure(world.cloud())
+    second = ensure(world.cloud(**other))
+    assert first.id != second.id
+    assert (ensure(world.cloud()), ensure(world.cloud(**other))) == (first, second), "each finds its own again"
+    # At the end of an apply, after a failed preview, and when the stack is deleted.
+    assert Credentials(world.cloud(**other), "mail").drop(keep={ROLE: second}) == []
+    assert Credentials(world.cloud(**other), "mail").drop() == [second.name]
+    assert (len(world.credentials), len(world.secrets)) == (1, 1)
+    assert ensure(world.cloud()) == first
+
+
+def test_another_stack_of_the_same_project_is_left_alone() -> None:
+    world = World()
+    first = ensure(world.cloud())
+    ensure(world.cloud(), "mail-2")
+    assert len(Credentials(world.cloud(), "mail-2").drop()) == 1
+    assert ensure(world.cloud()) == first
+
+
+def test_a_credential_whose_secret_is_gone_is_kept_until_nobody_has_it() -> None:
+    world = World()
+    first = ensure(world.cloud())
+    world.secrets.clear()
+    second = ensure(world.cloud())
+    assert second.name == f"{first.name}-2"
+    assert len(world.credentials) == 2, "servers still leave with the first"
+    assert ensure(world.cloud()) == second
+    assert Credentials(world.cloud(), "mail").drop(keep={ROLE: second}) == [first.name]
+    assert [one["id"] for one in world.credentials] == [second.id]
+
+
+def test_a_secret_that_cannot_be_kept_leaves_no_credential() -> None:
+    world = World()
+    cloud = world.cloud()
+
+    def refuse(_path: str, _body: Any) -> Any:
+        raise KeyboardInterrupt
+
+    cast("FakeCloud", cloud).key_manager_post = refuse  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        ensure(cloud)
+    assert world.credentials == []
