@@ -212,6 +212,7 @@ def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
     done = platform.run("delete", "--name", NAME, "--yes")
     assert done.status == 0, done.err
     assert f"volume {kept}: kept" in done.out
+    assert done.out.count(" and its secret: deleted") == 3
     assert kept in [one["id"] for one in platform.rig.infrastructure.all("volumes")]
     order = platform.rig.infrastructure.deleted("servers")[before:]
     assert [sorted(part) for part in (order[:2], order[2:3], order[3:])] == [sorted(layer) for layer in layers]
@@ -219,3 +220,4 @@ def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
         assert platform.fleet.left[identity]
     assert credentials(platform) == []
     assert secrets(platform) == []
+    assert platform.run("delete", "--name", NAME, "--yes").status == 2

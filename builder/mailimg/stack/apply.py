@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mailimg import documents
-from mailimg.cloud.connection import Cloud, CloudError
+from mailimg.cloud.connection import Cloud
 from mailimg.cloud.glance import Glance
 from mailimg.cloud.images import HEAT, current
 from mailimg.errors import InputError, StepError
@@ -109,19 +109,19 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     named = [name for name in wanted.rendered.required if "_credential_" in name]
     # First with words in their places: what Heat does not like costs no credential.
     heat.validate(template, files, {**parameters, **dict.fromkeys(named, "unknown")})
-    made = {role: keeper.ensure(role, rules) for role, rules in wanted.rendered.rules.items()}
-    parameters.update(_named(made))
     seen = [] if before is None else [one["id"] for one in heat.events(before)]
-    if before is None:
-        try:
+    try:
+        made = {role: keeper.ensure(role, rules) for role, rules in wanted.rendered.rules.items()}
+        parameters.update(_named(made))
+        if before is None:
             heat.preview(wanted.name, template, files, parameters)
-        except CloudError:
-            # Nobody has them yet, and there is no stack that would be deleted with them.
-            keeper.drop()
-            raise
-        heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
-    else:
-        heat.update(before, template, files, parameters, wanted.rendered.minutes)
+            heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
+        else:
+            heat.update(before, template, files, parameters, wanted.rendered.minutes)
+    except BaseException:
+        if before is None:
+            _take_back(heat, keeper, wanted.name, say)
+        raise
     stack = before or heat.find(wanted.name)
     if stack is None:
         raise StepError(f"apply: stack {wanted.name} is gone as soon as it was made")
@@ -133,6 +133,19 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     for name in gone:
         say(f"application credential {name}: deleted, nobody has it any more")
     return after
+
+
+def _take_back(heat: Heat, keeper: Credentials, name: str, say: Callable[[str], None]) -> None:
+    """Delete credentials of a stack that was not made, which nobody has; or say that they are left."""
+    try:
+        # Heat may have taken the order all the same, and only its answer was lost.
+        if heat.find(name) is None:
+            keeper.drop()
+        else:
+            say(f"stack {name} is there all the same: `mailimg stack status --name {name}` says how far it is")
+    except StepError as error:
+        say(f"warning: application credentials {keeper.prefix}* and their secrets may be left: {error.message}."
+            f" `mailimg stack delete --name {name}` removes them")
 
 
 def kept(before: Mapping[str, Any], resources: Sequence[Mapping[str, Any]], known: Iterable[str]) -> dict[str, Any]:

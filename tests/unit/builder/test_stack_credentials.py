@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from mailimg.cloud.connection import Cloud, CloudError
-from mailimg.stack import access
+from mailimg.commands import stack as command
+from mailimg.stack import access, apply
 from mailimg.stack.credentials import Credential, Credentials
+from mailimg.stack.platform import Platform
+from mailimg.stack.render import Rendered
 
 ROLE, RULES = "smtp-in", access.LEAVING
 NUMBERS = itertools.count(1)
@@ -148,3 +153,70 @@ def test_a_secret_that_cannot_be_kept_leaves_no_credential() -> None:
     with pytest.raises(KeyboardInterrupt):
         ensure(cloud)
     assert world.credentials == []
+
+
+def begin(world: World, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None] = print) -> None:
+    """A first apply."""
+    monkeypatch.setattr(apply, "_chosen", lambda *_: {})
+    rendered = Rendered({"platform.yaml": "parameters: {}", "member.yaml": ""}, {ROLE: RULES}, 240)
+    apply.apply(world.cloud(), apply.Wanted("mail", Platform((), ()), rendered, {}, "stable"), say)
+
+
+@pytest.mark.parametrize("error", [CloudError("create stack mail: 403", status=403), KeyboardInterrupt()], ids=repr)
+def test_a_stack_that_was_not_made_leaves_no_credential(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    other = ensure(world.cloud(project="p2"))
+
+    def refuse() -> None:
+        assert len(world.credentials) == 2
+        raise error
+
+    world.created = refuse
+    with pytest.raises(type(error)):
+        begin(world, monkeypatch)
+    assert [one["id"] for one in world.credentials] == [other.id]
+    assert len(world.secrets) == 1
+
+
+def test_a_stack_that_was_made_although_the_answer_was_lost_keeps_its_credentials(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def lose() -> None:
+        world.stack = STACK
+        raise CloudError("create stack mail: no answer")
+
+    world.created = lose
+    with pytest.raises(CloudError):
+        begin(world, monkeypatch)
+    assert (len(world.credentials), len(world.secrets)) == (1, 1)
+
+
+def test_what_cannot_be_taken_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, told = World(), list[str]()
+
+    def vanish() -> None:
+        world.down = True
+        raise CloudError("create stack mail: no answer")
+
+    world.created = vanish
+    with pytest.raises(CloudError, match="create stack mail"):
+        begin(world, monkeypatch, told.append)
+    assert told == ["warning: application credentials mailimg:mail:* and their secrets may be left: look at stack"
+                        " mail: no answer. `mailimg stack delete --name mail` removes them"]
+
+
+def delete(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(command, "connection", SimpleNamespace(find=lambda _name: world.cloud()))
+    return CliRunner().invoke(command.stack, ["delete", "--yes"])
+
+
+def test_delete_of_a_stack_that_is_gone_removes_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    mine, other = ensure(world.cloud()), ensure(world.cloud(project="p2"))
+    done = delete(world, monkeypatch)
+    assert (done.exit_code, done.output.splitlines()) == (0, [
+        "stack mail: is gone already", f"application credential {mine.name} and its secret: deleted"])
+    assert [one["id"] for one in world.credentials] == [other.id]
+    again = delete(world, monkeypatch)
+    assert "there is none of that name in this project" in str(again.exception)
