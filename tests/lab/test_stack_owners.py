@@ -11,6 +11,8 @@ import pytest
 from cloud.client import Client
 from cloud.seeding import ROLES, SITE, Identity
 from cloud.settings import PASSWORD, REGION
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
 
 from mailimg.cloud import connection
 from mailimg.cloud.connection import Cloud
@@ -69,7 +71,7 @@ def opened(of: Cloud, one: Credential) -> str:
 
 
 @pytest.mark.parametrize(("user", "project"), [(SITE, OTHER), (OTHER, SITE)], ids=["project", "user"])
-def test_each_has_its_own(login: Login, user: str, project: str) -> None:
+def test_each_has_its_own(rig: cloud.Rig, login: Login, user: str, project: str) -> None:
     mine, theirs = login(SITE, SITE), login(user, project)
     first = ensure(mine)
     secret = opened(mine, first)
@@ -78,8 +80,13 @@ def test_each_has_its_own(login: Login, user: str, project: str) -> None:
     assert opened(theirs, second) != secret
     assert ensure(mine) == first
     assert ensure(theirs) == second
-    assert Credentials(theirs, "mail").drop() == [second.name]
+    for one, of in ((first, mine), (second, theirs)):
+        # What Heat puts into user data is what Keystone takes.
+        v3.ApplicationCredential(rig.auth_url, application_credential_id=one.id,
+                                 application_credential_secret=opened(of, one)).get_access(
+                                     Session(verify=rig.services.ca))
+    assert len(Credentials(theirs, "mail").drop()) == 2
     assert ensure(mine) == first
     assert opened(mine, first) == secret
-    assert Credentials(mine, "mail").drop() == [first.name]
+    assert len(Credentials(mine, "mail").drop()) == 2
     assert Credentials(mine, "mail").drop() == []

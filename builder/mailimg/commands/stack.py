@@ -222,9 +222,9 @@ def missing(name: str) -> InputError:
 
 
 def told(credentials: Sequence[str]) -> None:
-    """Say which credentials have gone."""
+    """Say which credentials and secrets have gone."""
     for one in credentials:
-        click.echo(f"application credential {one} and its secret: deleted")
+        click.echo(f"{one}: deleted")
 
 
 def raise_all(problems: Sequence[str]) -> None:

@@ -113,6 +113,8 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     try:
         made = {role: keeper.ensure(role, rules) for role, rules in wanted.rendered.rules.items()}
         parameters.update(_named(made))
+        tied = render.tied({render.PLATFORM: template, **files}, (one.reference for one in made.values()))
+        template, files = tied.pop(render.PLATFORM), tied
         if before is None:
             heat.preview(wanted.name, template, files, parameters)
             heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
@@ -131,7 +133,7 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     set_idle(cloud, heat, after, wanted.platform)
     gone = keeper.drop(keep=made)
     for name in gone:
-        say(f"application credential {name}: deleted, nobody has it any more")
+        say(f"{name}: deleted, nobody has it any more")
     return after
 
 

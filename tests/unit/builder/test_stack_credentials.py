@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from mailimg.cloud.connection import Cloud, CloudError
 from mailimg.commands import stack as command
-from mailimg.stack import access, apply
+from mailimg.stack import access, apply, render
 from mailimg.stack.credentials import Credential, Credentials
 from mailimg.stack.platform import Platform
 from mailimg.stack.render import Rendered
@@ -70,7 +72,7 @@ class FakeCloud:
             raise CloudError("Duplicate entry", status=409)
         made = {**wanted, "user": self.user, "project_id": self.project, "id": f"c{next(NUMBERS)}"}
         self.world.credentials.append(made)
-        return {"application_credential": {**made, "secret": "s"}}
+        return {"application_credential": made}
 
     def identity_delete(self, path: str, _body: Any) -> None:
         self.world.credentials[:] = [one for one in self.world.credentials if one["id"] != path.rpartition("/")[2]]
@@ -83,10 +85,15 @@ class FakeCloud:
         return {"secrets": found if path.endswith("offset=0") else []}
 
     def key_manager_post(self, _path: str, body: Any) -> Any:
-        made = {"name": body["name"], "project": self.project, "region": self.region,
+        made = {"name": body["name"], "payload": body["payload"], "project": self.project, "region": self.region,
                 "secret_ref": f"https://barbican/v1/secrets/s{next(NUMBERS)}"}
         self.world.secrets.append(made)
         return made
+
+    def text(self, service: str, path: str, *, what: str) -> str:
+        assert (service, path.endswith("/payload"), what[:4]) == ("key_manager", True, "open")
+        found = [one for one in self.world.secrets if self._here(one)]
+        return str(next(one["payload"] for one in found if one["secret_ref"].endswith(path.removesuffix("/payload"))))
 
     def key_manager_delete(self, path: str, _body: Any) -> None:
         self.world.secrets[:] = [one for one in self.world.secrets
@@ -117,7 +124,7 @@ def test_what_another_project_user_or_region_owns_is_left_alone(other: dict[str,
     assert (ensure(world.cloud()), ensure(world.cloud(**other))) == (first, second), "each finds its own again"
     # At the end of an apply, after a failed preview, and when the stack is deleted.
     assert Credentials(world.cloud(**other), "mail").drop(keep={ROLE: second}) == []
-    assert Credentials(world.cloud(**other), "mail").drop() == [second.name]
+    assert len(Credentials(world.cloud(**other), "mail").drop()) == 2
     assert (len(world.credentials), len(world.secrets)) == (1, 1)
     assert ensure(world.cloud()) == first
 
@@ -126,8 +133,20 @@ def test_another_stack_of_the_same_project_is_left_alone() -> None:
     world = World()
     first = ensure(world.cloud())
     ensure(world.cloud(), "mail-2")
-    assert len(Credentials(world.cloud(), "mail-2").drop()) == 1
+    assert len(Credentials(world.cloud(), "mail-2").drop()) == 2
     assert ensure(world.cloud()) == first
+
+
+def test_a_role_whose_calls_change_keeps_its_secret() -> None:
+    """Heat has its reference, and updates no server to another."""
+    world = World()
+    first = ensure(world.cloud())
+    second = Credentials(world.cloud(), "mail").ensure(ROLE, RULES[:1])
+    assert second.id != first.id
+    assert second.reference == first.reference
+    assert len({one["secret"] for one in world.credentials}) == 1
+    assert [one["payload"] for one in world.secrets] == [world.credentials[0]["secret"]]
+    assert Credentials(world.cloud(), "mail").drop(keep={ROLE: second}) == [f"application credential {first.name}"]
 
 
 def test_a_credential_whose_secret_is_gone_is_kept_until_nobody_has_it() -> None:
@@ -135,24 +154,40 @@ def test_a_credential_whose_secret_is_gone_is_kept_until_nobody_has_it() -> None
     first = ensure(world.cloud())
     world.secrets.clear()
     second = ensure(world.cloud())
-    assert second.name == f"{first.name}-2"
+    assert second.reference != first.reference
     assert len(world.credentials) == 2, "servers still leave with the first"
     assert ensure(world.cloud()) == second
-    assert Credentials(world.cloud(), "mail").drop(keep={ROLE: second}) == [first.name]
+    assert Credentials(world.cloud(), "mail").drop(keep={ROLE: second}) == [f"application credential {first.name}"]
     assert [one["id"] for one in world.credentials] == [second.id]
 
 
-def test_a_secret_that_cannot_be_kept_leaves_no_credential() -> None:
+def test_a_secret_whose_credential_was_never_made_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    cloud = world.cloud()
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(FakeCloud, "identity_post", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ensure(world.cloud())
+    assert ensure(world.cloud()).reference == world.secrets[0]["secret_ref"]
+    assert len(world.secrets) == 1
 
-    def refuse(_path: str, _body: Any) -> Any:
-        raise KeyboardInterrupt
 
-    cast("FakeCloud", cloud).key_manager_post = refuse  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        ensure(cloud)
-    assert world.credentials == []
+def test_another_secret_is_another_resource() -> None:
+    """Heat refuses to make another secret of a resource that is there."""
+    golden = Path(__file__).resolve().parents[2] / "golden" / "stack" / render.PLATFORM
+    files = {render.MEMBER: (render.TEMPLATES / render.MEMBER).read_text(encoding="utf-8"),
+             render.PLATFORM: golden.read_text(encoding="utf-8")}
+    seen = []
+    for references in (("a", "b"), ("b", "a"), ("a", "c")):
+        tied = render.tied(files, references)
+        assert not any("credential_0" in text for text in tied.values())
+        names = {file: [name for name, one in yaml.safe_load(text)["resources"].items()
+                        if one["type"] == "OS::Barbican::Secret"] for file, text in tied.items()}
+        (own,), (storage,) = names[render.MEMBER], names[render.PLATFORM]
+        assert f"{{get_attr: [{own}, decrypted_payload]}}" in tied[render.MEMBER]
+        assert f"{{get_attr: [{storage}, decrypted_payload]}}" in tied[render.PLATFORM]
+        seen.append((own, storage))
+    assert seen[0] == seen[1]
+    assert not set(seen[1]) & set(seen[2])
 
 
 def begin(world: World, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None] = print) -> None:
@@ -214,9 +249,10 @@ def delete(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_delete_of_a_stack_that_is_gone_removes_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     mine, other = ensure(world.cloud()), ensure(world.cloud(project="p2"))
+    secret = world.secrets[0]["name"]
     done = delete(world, monkeypatch)
     assert (done.exit_code, done.output.splitlines()) == (0, [
-        "stack mail: is gone already", f"application credential {mine.name} and its secret: deleted"])
+        "stack mail: is gone already", f"application credential {mine.name}: deleted", f"secret {secret}: deleted"])
     assert [one["id"] for one in world.credentials] == [other.id]
     again = delete(world, monkeypatch)
     assert "there is none of that name in this project" in str(again.exception)
