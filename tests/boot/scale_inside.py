@@ -2,8 +2,9 @@
 
     scale_inside.py LAB FOLDER RATE PORT...
 
-Connections to a PORT of the address `peers.addresses.HOST4` go to the socket FOLDER/PORT. A word on standard output
-says what is so (`doors`, `flows`, `shrunk`), and a line on standard input lets it go on; the last line is the result.
+Connections to a PORT of the address `peers.addresses.HOST4`, where servers ask, or of 127.0.0.1, where the catalogue
+sends an operator, go to the socket FOLDER/PORT. A word on standard output says what is so (`doors`, `flows`, `shrunk`),
+and a line on standard input lets it go on; the last line is the result.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def main(argv: list[str]) -> int:
     _, name, folder, rate, *ports = argv
     process.run(["ip", "addr", "add", f"{at.HOST4}/32", "dev", BRIDGE], what="take an address", timeout=20)
     for port in ports:
-        Relay((at.HOST4, int(port)), Path(folder) / port).start()
+        for address in (at.HOST4, "127.0.0.1"):
+            Relay((address, int(port)), Path(folder) / port).start()
     stage("doors")
     bench = checks.bench(State(name))
     try:

@@ -24,16 +24,19 @@ def template(rig: cloud.Rig, **more: Any) -> dict[str, Any]:
     Args:
         more: of the site document.
     """
-    credential = rig.project().credential(access.LEAVING)
+    project = rig.project()
+    credential = project.credential(access.LEAVING)
+    secret = project.secret(credential.secret.encode(), "passphrase")
     own = {"auth_url": rig.keystone, "ca": rig.ca, "application_credential_id": credential.id,
-           "application_credential_secret": f"literal:{credential.secret}"}
+           "application_credential_secret": "literal:%credential-secret%"}
     site = {**SITE, **more, "cloud": own}
     return {"heat_template_version": "2018-08-31", "resources": {"group": {
         "type": "OS::Heat::AutoScalingGroup", "properties": {
             "min_size": 0, "max_size": 3, "desired_capacity": 1, "resource": {"type": "member.yaml", "properties": {
                 "role": "smtp-in", "image": "mailimg-smtp-in", "flavor": "m1.small", "network": "servers",
                 "security_group": "sg", "server_group": "hosts", "scaling_group": "g", "boot_timeout": 60,
-                "wait_for_leave": True, "site": document.text(site)}}}}}}
+                "wait_for_leave": True, "site": document.text(site),
+                "credential": f"{project.rig_url()}/v1/secrets/{secret}"}}}}}}
 
 
 def files() -> dict[str, str]:

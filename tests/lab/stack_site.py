@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 from cloud import Rig
+from cloud.client import Client
 from cloud.member import Fleet, at_once, image
-from cloud.seeding import SITE
+from cloud.seeding import SITE, Identity
 from cloud.settings import PASSWORD, REGION
 
 from mailimg.peers.authority import Authority
@@ -84,6 +85,14 @@ class Platform:
         """As Heat has it."""
         found: dict[str, Any] = self.rig.project().me.get("orchestration", f"/stacks/{name}")["stack"]
         return found
+
+    def stacks(self, name: str) -> list[str]:
+        """Where Heat has a stack and all that are nested in it."""
+        found, me = self.stack(name), self.rig.project().me
+        own = f"/stacks/{name}/{found['id']}"
+        inside = me.get("orchestration", f"{own}/resources?nested_depth=4")["resources"]
+        links = [link["href"] for one in inside for link in one["links"] if link["rel"] == "nested"]
+        return [own, *("/stacks/" + link.partition("/stacks/")[2] for link in links)]
 
     def resource(self, name: str, resource: str) -> dict[str, Any]:
         """One resource of a stack."""
@@ -177,6 +186,17 @@ def make(rig: Rig, folder: Path) -> Platform:
     }
     (folder / "environment.yaml").write_text(yaml.safe_dump({"parameters": parameters}), encoding="utf-8")
     return Platform(rig, folder, Fleet(rig))
+
+
+def reader(rig: Rig) -> Client:
+    """Somebody who has the role reader in the project of the tests, and no other."""
+    admin = Identity(Client.with_password(rig.keystone, "admin", PASSWORD, "admin", rig.services.ca))
+    user = admin.make("user", name="onlooker", password=PASSWORD, domain_id="default")
+    project, role = admin.find("projects", SITE), admin.find("roles", "reader")
+    assert project is not None
+    assert role is not None
+    admin.grant("projects", project, user, role)
+    return Client.with_password(rig.keystone, "onlooker", PASSWORD, SITE, rig.services.ca)
 
 
 def filled(reference: str) -> tuple[dict[str, str], dict[str, Any]]:

@@ -100,14 +100,17 @@ def test_what_another_tool_changed_is_put_right(operator: Operator, tmp_path: Pa
     operator.patch(one["id"], {"op": "replace", "path": "/min_ram", "value": 64},
                    {"op": "replace", "path": "/hw_disk_bus", "value": "ide"},
                    {"op": "remove", "path": "/os_shutdown_timeout"},
+                   {"op": "replace", "path": "/mailimg_role", "value": "nfs"},
                    {"op": "add", "path": "/somebody_elses", "value": "stays"})
     said = operator.good("upload", image)
     assert said.splitlines() == [
         f"{one['name']}  {one['id']}  there already, properties set",
-        "  hw_disk_bus: ide -> virtio", "  min_ram: 64 -> 512", "  os_shutdown_timeout: nothing -> 1560",
+        "  hw_disk_bus: ide -> virtio", "  mailimg_role: nfs -> smtp-in", "  min_ram: 64 -> 512",
+        "  os_shutdown_timeout: nothing -> 1560",
     ]
     found = operator.raw()[one["id"]]
     assert (found["min_ram"], found["hw_disk_bus"], found["os_shutdown_timeout"]) == (512, "virtio", "1560")
+    assert found["mailimg_role"] == "smtp-in"
     assert found["somebody_elses"] == "stays"
     assert operator.upload(image)["result"] == "present"
 

@@ -13,7 +13,7 @@ import pytest
 import stack_site
 import yaml
 from cloud.member import image
-from stack_site import Platform
+from stack_site import Platform, reader
 
 from mailimg.cloud.images import HEAT
 from mailimg.store import DEFAULT_ROOT
@@ -57,11 +57,44 @@ def test_every_server_is_in_its_pools_by_its_own_credential(platform: Platform) 
         ("key-manager", "GET"), ("orchestration", "GET"), ("orchestration", "PUT")}
 
 
-def test_the_secret_is_in_no_parameter_and_no_output(platform: Platform) -> None:
-    member = platform.fleet.members[platform.servers("smtp-in")[0]]
-    secret = member.document["cloud"]["application_credential_secret"].removeprefix("literal:")
-    assert len(secret) > 40
-    assert secret not in str(platform.stack(NAME))
+def told(platform: Platform, role: str) -> dict[str, str]:
+    """The application credential of a role's servers, as each of them was told."""
+    member = platform.fleet.members[platform.servers(role)[0]]
+    return {name.removeprefix("application_credential_"): str(value).removeprefix("literal:")
+            for name, value in member.document["cloud"].items() if name.startswith("application_credential_")}
+
+
+def test_the_secret_is_in_no_parameter_output_or_template(platform: Platform) -> None:
+    hidden = [told(platform, role)["secret"] for role in stack_site.ROLES]
+    assert min(map(len, hidden)) > 40
+    me, places = platform.rig.project().me, platform.stacks(NAME)
+    # The platform, two groups for each of two roles, three members.
+    assert len(places) == 8
+    for place in places:
+        for part in ("", "/template", "/environment", "/files"):
+            text = json.dumps(me.get("orchestration", place + part))
+            assert not [one for one in hidden if one in text], place + part
+
+
+def test_what_holds_the_secret(platform: Platform) -> None:
+    """As docs/stack.md says ("Credentials and secrets"), and who may see it: who may only read."""
+    secret, me = told(platform, "smtp-in")["secret"], reader(platform.rig)
+    configs = [me.get("orchestration", f"/software_configs/{one['id']}") for one in me.get(
+        "orchestration", "/software_configs")["software_configs"]]
+    # Document and user data of each of two servers.
+    assert sum(secret in json.dumps(one) for one in configs) == 4
+    kinds = set()
+    for place in platform.stacks(NAME):
+        for one in me.get("orchestration", f"{place}/resources")["resources"]:
+            path = f"{place}/resources/{one['resource_name']}?with_attr=decrypted_payload"
+            shown = me.get("orchestration", path)["resource"]
+            kinds |= {one["resource_type"]} if secret in json.dumps(shown) else set()
+        for one in me.get("orchestration", f"{place}/events")["events"]:
+            event = "/stacks/" + one["links"][0]["href"].partition("/stacks/")[2]
+            shown = me.get("orchestration", event)["event"]
+            kinds |= {f"event of {shown['resource_type']}"} if secret in json.dumps(shown) else set()
+    # Not OS::Barbican::Secret: its `decrypted_payload` is read with the asker's own rights in Barbican.
+    assert kinds == {"OS::Heat::SoftwareConfig", "event of OS::Heat::SoftwareConfig", "OS::Heat::MultipartMime"}
 
 
 def test_sessions_may_be_silent(platform: Platform) -> None:
@@ -139,6 +172,50 @@ def test_another_document_replaces_servers_the_new_one_first(platform: Platform)
     assert min(low) >= 2, "fewer served meanwhile than are to"
 
 
+def renewed(platform: Platform, *more: str) -> tuple[str, str]:
+    """Apply, after which smtp-in has other servers and another credential, storage what it had; and nothing is left.
+
+    Returns:
+        the secret from before, and that of now.
+    """
+    old = told(platform, "smtp-in")
+    before, storage = platform.servers("smtp-in"), platform.servers("nfs")
+    done = platform.apply(NAME, "--environment", "environment.yaml", *more)
+    assert done.status == 0, done.err
+    assert not set(before) & set(platform.servers("smtp-in"))
+    assert len(platform.servers("smtp-in")) == 2
+    assert platform.servers("nfs") == storage
+    new = told(platform, "smtp-in")
+    assert new["id"] != old["id"]
+    assert old["id"] not in [one["id"] for one in credentials(platform)]
+    assert (len(credentials(platform)), len(secrets(platform))) == (3, 3)
+    return old["secret"], new["secret"]
+
+
+def test_a_role_whose_calls_change_gets_another_credential(platform: Platform) -> None:
+    """With the same secret: while one server after the other is replaced, Heat takes no other reference."""
+    site, me = yaml.safe_load(platform.site.read_text()), platform.rig.project().me
+    container = site["tls"].pop("container").removeprefix("barbican:")
+    parts = me.get("key-manager", f"/v1/containers/{container}")["secret_refs"]
+    named = {one["name"]: one["secret_ref"].rpartition("/")[2] for one in parts}
+    chain = me.request("key-manager", "GET", f"/v1/secrets/{named['certificate']}/payload",
+                       headers={"Accept": "text/plain"}).text
+    site["tls"].update(certificate=chain, key=f"barbican:{named['private_key']}")
+    platform.site.write_text(yaml.safe_dump(site))
+    old, new = renewed(platform)
+    assert new == old
+
+
+def test_a_secret_that_somebody_deleted(platform: Platform) -> None:
+    """Heat looks for it as long as there is a server with it; so all are replaced at once."""
+    project = platform.rig.project()
+    for one in project.me.get("key-manager", "/v1/secrets")["secrets"]:
+        if one["name"].startswith(f"mailimg:{NAME}:smtp-in:"):
+            project.me.request("key-manager", "DELETE", f"/v1/secrets/{one['secret_ref'].rpartition('/')[2]}")
+    old, new = renewed(platform, "--parameter", "replace_batch=10")
+    assert new != old
+
+
 def test_wrong_parameters_all_at_once(platform: Platform) -> None:
     done = platform.apply("second", "--parameter", "server_netwrok=x", "--parameter", "nfs_flavor=...")
     assert done.status == 2
@@ -212,6 +289,7 @@ def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
     done = platform.run("delete", "--name", NAME, "--yes")
     assert done.status == 0, done.err
     assert f"volume {kept}: kept" in done.out
+    assert [done.out.count(f"{kind} mailimg:{NAME}:") for kind in ("application credential", "secret")] == [3, 3]
     assert kept in [one["id"] for one in platform.rig.infrastructure.all("volumes")]
     order = platform.rig.infrastructure.deleted("servers")[before:]
     assert [sorted(part) for part in (order[:2], order[2:3], order[3:])] == [sorted(layer) for layer in layers]
@@ -219,3 +297,4 @@ def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
         assert platform.fleet.left[identity]
     assert credentials(platform) == []
     assert secrets(platform) == []
+    assert platform.run("delete", "--name", NAME, "--yes").status == 2

@@ -88,6 +88,18 @@ def test_what_servers_would_refuse_at_boot_is_refused_here(tmp_path: Path, site:
     assert "tuning.sogo.workers: 0 is less than 1 (for sogo)" in done.stderr
 
 
+def test_how_long_pools_are_waited_for(tmp_path: Path, site: dict[str, Any]) -> None:
+    site["balancer"] = {"deadline": 1350}
+    done = render(tmp_path, site)
+    assert done.returncode == 0, done.stderr
+    # Every role but storage, which is in no pool; two groups share the text.
+    assert done.stdout.count("deadline: 1350") == 4
+    site["balancer"] = {"deadline": 0}
+    done = render(tmp_path, site)
+    assert done.returncode == 2
+    assert "balancer.deadline: 0 is less than 1 (for pop-imap-lda, smtp-in, smtp-out, sogo)" in done.stderr
+
+
 def test_a_key_that_only_some_roles_need(tmp_path: Path, site: dict[str, Any]) -> None:
     del site["vips"]["delivery"]
     done = render(tmp_path, site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
@@ -13,8 +14,11 @@ import cloud
 import pytest
 import stack_site
 import yaml
+from cloud.client import Client
 from cloud.machine import SPOOL
 from cloud.member import image
+from cloud.seeding import Identity
+from cloud.settings import PASSWORD, REGION
 from keystoneauth1.exceptions import http
 from stack_group import Group
 from stack_site import filled
@@ -28,7 +32,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def rig() -> Iterator[cloud.Rig]:
     with cloud.openstack(Path(os.environ.get("MAILIMG_STORE", DEFAULT_ROOT)) / "cache", *cloud.ALL) as made:
-        for role in stack_site.ROLES:
+        for role in (*stack_site.ROLES, "smtp-out", "sogo"):
             image(made.project(), role)
         yield made
 
@@ -92,8 +96,6 @@ def test_an_operator_can_say_that_it_has_left(rig: cloud.Rig) -> None:
 
 def test_the_whole_platform_passes_the_strict_check(rig: cloud.Rig) -> None:
     me = rig.project().me
-    for role in ("smtp-out", "sogo"):
-        image(rig.project(), role)
     reference = f"{rig.project().rig_url()}/v1/secrets/{rig.project().secret(b'x' * 43, 'passphrase')}"
     files, parameters = filled(reference)
     everything = {"public_network": "outside", "admin_network": "10.0.0.0/8", "key_name": "k",
@@ -131,6 +133,39 @@ def test_alarms_can_be_left_out_where_the_cloud_has_none(rig: cloud.Rig) -> None
         rig.project().me.post("orchestration", "/stacks/preview", {
             "stack_name": "alarms", "template": files[render.PLATFORM], "parameters": {**parameters, "alarms": True},
             "files": {render.MEMBER: files[render.MEMBER]}})
+
+
+@pytest.fixture
+def alarming(rig: cloud.Rig) -> Iterator[None]:
+    """A catalogue that names Aodh, where nobody answers."""
+    admin = Client.with_password(rig.keystone, "admin", PASSWORD, "admin", rig.services.ca)
+    service = Identity(admin).make("service", name="aodh", type="alarming")
+    Identity(admin).make("endpoint", service_id=service, interface="public", region_id=REGION, url="https://127.0.0.1:9")
+    yield
+    admin.request("identity", "DELETE", f"/services/{service}")
+
+
+@pytest.mark.usefixtures("alarming")
+@pytest.mark.parametrize(("right", "wrong", "words"), [
+    ("", "", ""),
+    ("comparison_operator: gt", "comparison_operator: above", "comparison_operator"),
+    ("granularity: 300", "granularity: often", "granularity"),
+    ("aggregation_method: rate:mean", "aggregation: rate:mean", "aggregation"),
+])
+def test_alarms_pass_the_strict_check_and_it_is_strict(rig: cloud.Rig, right: str, wrong: str, words: str) -> None:
+    """As far as Heat goes: nothing is made, and Aodh is not asked what it thinks of them."""
+    reference = f"{rig.project().rig_url()}/v1/secrets/{rig.project().secret(b'x' * 43, 'passphrase')}"
+    files, parameters = filled(reference)
+    assert right in files[render.PLATFORM]
+    body = {"stack_name": "alarms", "template": files[render.PLATFORM].replace(right, wrong),
+            "parameters": {**parameters, "alarms": True}, "files": {render.MEMBER: files[render.MEMBER]}}
+    if words:
+        with pytest.raises(http.BadRequest, match=words):
+            rig.project().me.post("orchestration", "/stacks/preview", body)
+    else:
+        made = rig.project().me.post("orchestration", "/stacks/preview", body)["stack"]["resources"]
+        # What is in a group is a list in this list.
+        assert json.dumps(made).count('"resource_type": "OS::Aodh::') == 8
 
 
 def test_the_whole_platform_stands_with_all_that_is_optional_and_goes(rig: cloud.Rig, tmp_path: Path) -> None:

@@ -78,9 +78,19 @@ class Cloud:
 
     def has(self, kind: str) -> bool:
         """Whether the catalogue has a service of this type in the region; who logged in may ask."""
+        return bool(self._endpoints(kind))
+
+    @property
+    def region(self) -> str:
+        """The region that is worked in, named or not: where stacks are made."""
+        found = self._endpoints("orchestration")
+        return str(found[0].region_name if found else self._connection.config.get_region_name() or "")
+
+    def _endpoints(self, kind: str) -> list[Any]:
         session, region = self._connection.session, self._connection.config.get_region_name(kind)
         catalogue = session.auth.get_access(session).service_catalog
-        return any(catalogue.get_endpoints_data(service_type=kind, region_name=region).values())
+        found = catalogue.get_endpoints_data(service_type=kind, region_name=region)
+        return [one for several in found.values() for one in several]
 
     @property
     def name(self) -> str:

@@ -12,6 +12,10 @@ from mailimg.cloud.images import CloudImage
 GIB = 1024**3
 # Characters of the identity in the name of an image: enough to tell images apart, few enough to read.
 SHORT = 12
+# What `promote`, `stack apply` and `roll` know an image by. Whoever changed it has made it another role's, or one that
+# is too old for a stack, and uploading the same file again is how to mend that. (Another identity or checksum is
+# another image; version and revision may be those of an earlier build of the same identity.)
+KNOWN_BY = (images.ROLE, images.DISTRO, images.HEAT)
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Wanted:
         identity, sha256: 64 hex digits each.
         min_disk: GiB.
         min_ram: MiB.
-        kept: properties that stay as they are once the image is there: they tell of the file and of its upload.
+        kept: properties that tell of the file and of its upload; once the image is there, only those of `KNOWN_BY` are
+            put right.
         held: properties that an image that is there already gets back when somebody changed them.
     """
 
@@ -48,7 +53,8 @@ class Wanted:
         """What of an image that is there is not as it shall be: name -> (as it is, as it shall be)."""
         pairs: dict[str, tuple[Any, Any]] = {"min_disk": (found.min_disk, self.min_disk),
                                              "min_ram": (found.min_ram, self.min_ram)}
-        pairs |= {name: (found.properties.get(name), value) for name, value in self.held.items()}
+        held = {**self.held, **{name: self.kept[name] for name in KNOWN_BY if name in self.kept}}
+        pairs |= {name: (found.properties.get(name), value) for name, value in held.items()}
         if self.held.get(images.VERIFIED) == images.UNTESTED and found.properties.get(images.VERIFIED):
             # Another copy of the same image, verified elsewhere.
             del pairs[images.VERIFIED]

@@ -15,7 +15,7 @@ from mailimg.cloud import connection
 from mailimg.cloud.channel import USUAL, check_name
 from mailimg.commands import options
 from mailimg.commands.site import new_file, write_new
-from mailimg.errors import InputError, Problems, StepError
+from mailimg.errors import InputError, InterruptedElsewhereError, Problems, StepError
 from mailimg.resources import installed
 from mailimg.roles import load_distro, load_image, load_role, role_names
 from mailimg.stack import apply as applying
@@ -146,11 +146,21 @@ def show_status(name: str, os_cloud: str | None, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.os_cloud
 def delete(name: str, yes: bool, os_cloud: str | None) -> None:
-    """Delete the stack: every server leaves first, layer by layer. The volume with the mailboxes stays."""
+    """Delete the stack: every server leaves first, layer by layer. The volume with the mailboxes stays.
+
+    If the stack is gone already, delete what is left of its application credentials and their secrets.
+    """
     cloud = connection.find(os_cloud)
     cloud.log_in()
-    heat = Heat(cloud)
-    found = existing(heat, name)
+    heat, keeper = Heat(cloud), Credentials(cloud, name)
+    found = heat.find(name)
+    if found is None:
+        rest = keeper.drop()
+        if not rest:
+            raise missing(name)
+        click.echo(f"stack {name}: is gone already")
+        told(rest)
+        return
     settled(found, "delete")
     kept = status.volumes(heat, found)
     if not yes:
@@ -158,10 +168,14 @@ def delete(name: str, yes: bool, os_cloud: str | None) -> None:
                       abort=True)
     seen = [one["id"] for one in heat.events(found)]
     heat.delete(found)
-    left = heat.follow(found, seen, lambda line: click.echo(line, err=True))
+    try:
+        left = heat.follow(found, seen, lambda line: click.echo(line, err=True))
+    except InterruptedElsewhereError as error:
+        error.hint += f" When it is gone: `mailimg stack delete --name {name}` once more, for its credentials."
+        raise
     if left is not None:
         raise applying.failed(heat, left, name)
-    Credentials(cloud, name).drop()
+    told(keeper.drop())
     click.echo(f"stack {name}: deleted")
     for volume in kept:
         click.echo(f"volume {volume}: kept; `--parameter nfs_volume={volume}` makes another stack use it")
@@ -197,9 +211,20 @@ def existing(heat: Heat, name: str) -> Stack:
     """
     found = heat.find(name)
     if found is None:
-        raise InputError([f"stack {name!r}: there is none of that name in this project"],
-                         "`openstack stack list` shows all; --name says which one.")
+        raise missing(name)
     return found
+
+
+def missing(name: str) -> InputError:
+    """The error for a stack that is not there."""
+    return InputError([f"stack {name!r}: there is none of that name in this project"],
+                      "`openstack stack list` shows all; --name says which one.")
+
+
+def told(credentials: Sequence[str]) -> None:
+    """Say which credentials and secrets have gone."""
+    for one in credentials:
+        click.echo(f"{one}: deleted")
 
 
 def raise_all(problems: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ HINTS = {
     66: "It has entries below it: an administrator must look at them.",
 }
 NO_ANSWER = "Is a server of directory.urls up, and does its certificate chain to directory.ca and carry its name?"
+# As the agent's schema has it (`ldap_url`).
+URL = re.compile(r"^ldaps?://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?/?$(?!\n)")
 QUERY = "(&(objectClass=computer)(|(description=mailimg *)(info=mailimg *)))"
 
 Entry = Mapping[str, list[str]]
@@ -101,12 +104,23 @@ def of_site(site: Mapping[str, Any], login: str | None, password: bytes | None) 
         problems.append("join.password: missing, or no secret reference; --password-file names a file instead")
     if directory.get("tls") == "none":
         problems.append("directory.tls: none: a password is not sent over that")
+    problems += _strange(directory.get("urls"))
     if problems:
         raise InputError(problems, "Without --site only pools and orders are looked at.")
     assert password is not None  # noqa: S101 - a problem otherwise
     name = login or join["user"]
     full = name if "@" in name or "=" in name else f"{name}@{join['realm'].upper()}"
     return Directory(tuple(directory["urls"]), directory["ca"], join["ou"], full, password)
+
+
+def _strange(urls: Any) -> list[str]:
+    """What is wrong with URLs, as the agent sees it at boot: of two kinds, one would get the password without TLS."""
+    listed = urls if isinstance(urls, list) else []
+    problems = [f"directory.urls[{index}]: {url!r} is no ldap:// or ldaps:// URL of a server"
+                for index, url in enumerate(listed) if not (isinstance(url, str) and URL.match(url))]
+    if not problems and len({url.partition("://")[0] for url in listed}) > 1:
+        problems.append("directory.urls: ldap:// and ldaps:// are mixed; give one kind")
+    return problems
 
 
 def entries(ldif: str) -> list[Entry]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mailimg import documents
-from mailimg.cloud.connection import Cloud, CloudError
+from mailimg.cloud.connection import Cloud
 from mailimg.cloud.glance import Glance
 from mailimg.cloud.images import HEAT, current
 from mailimg.errors import InputError, StepError
@@ -23,6 +23,8 @@ from mailimg.stack.render import Rendered
 
 NEEDED = {"orchestration": "Heat", "load-balancer": "Octavia", "key-manager": "Barbican", "compute": "Nova",
           "network": "Neutron", "image": "Glance"}
+# By the type that Heat itself looks for; a catalogue that says block-storage instead is understood, too.
+FOR_VOLUMES = {"volumev3": "Cinder"}
 # What is left of an environment that nobody filled in.
 BLANK = "..."
 # The resource whose deletion waits until a server has left.
@@ -107,19 +109,21 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     named = [name for name in wanted.rendered.required if "_credential_" in name]
     # First with words in their places: what Heat does not like costs no credential.
     heat.validate(template, files, {**parameters, **dict.fromkeys(named, "unknown")})
-    made = {role: keeper.ensure(role, rules) for role, rules in wanted.rendered.rules.items()}
-    parameters.update(_named(made))
     seen = [] if before is None else [one["id"] for one in heat.events(before)]
-    if before is None:
-        try:
+    try:
+        made = {role: keeper.ensure(role, rules) for role, rules in wanted.rendered.rules.items()}
+        parameters.update(_named(made))
+        tied = render.tied({render.PLATFORM: template, **files}, (one.reference for one in made.values()))
+        template, files = tied.pop(render.PLATFORM), tied
+        if before is None:
             heat.preview(wanted.name, template, files, parameters)
-        except CloudError:
-            # Nobody has them yet, and there is no stack that would be deleted with them.
-            keeper.drop()
-            raise
-        heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
-    else:
-        heat.update(before, template, files, parameters, wanted.rendered.minutes)
+            heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
+        else:
+            heat.update(before, template, files, parameters, wanted.rendered.minutes)
+    except BaseException:
+        if before is None:
+            _take_back(heat, keeper, wanted.name, say)
+        raise
     stack = before or heat.find(wanted.name)
     if stack is None:
         raise StepError(f"apply: stack {wanted.name} is gone as soon as it was made")
@@ -129,8 +133,21 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     set_idle(cloud, heat, after, wanted.platform)
     gone = keeper.drop(keep=made)
     for name in gone:
-        say(f"application credential {name}: deleted, nobody has it any more")
+        say(f"{name}: deleted, nobody has it any more")
     return after
+
+
+def _take_back(heat: Heat, keeper: Credentials, name: str, say: Callable[[str], None]) -> None:
+    """Delete credentials of a stack that was not made, which nobody has; or say that they are left."""
+    try:
+        # Heat may have taken the order all the same, and only its answer was lost.
+        if heat.find(name) is None:
+            keeper.drop()
+        else:
+            say(f"stack {name} is there all the same: `mailimg stack status --name {name}` says how far it is")
+    except StepError as error:
+        say(f"warning: application credentials {keeper.prefix}* and their secrets may be left: {error.message}."
+            f" `mailimg stack delete --name {name}` removes them")
 
 
 def kept(before: Mapping[str, Any], resources: Sequence[Mapping[str, Any]], known: Iterable[str]) -> dict[str, Any]:
@@ -191,7 +208,8 @@ def _chosen(cloud: Cloud, wanted: Wanted, before: Stack | None, say: Callable[[s
     Raises:
         InputError: what is not there.
     """
-    problems = [f"the cloud has no {product} ({kind})" for kind, product in NEEDED.items() if not cloud.has(kind)]
+    needed = {**NEEDED, **(FOR_VOLUMES if any(group.volume for group in wanted.platform.groups) else {})}
+    problems = [f"the cloud has no {product} ({kind})" for kind, product in needed.items() if not cloud.has(kind)]
     if problems:
         raise InputError(problems, "`openstack catalog list` says which services this cloud has, and in which region.")
     found: dict[str, Any] = {}

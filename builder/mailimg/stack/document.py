@@ -21,18 +21,20 @@ from mailimg.stack.platform import Group, Platform, vip_keys
 
 # What the stack says itself, and what differs between roles where one document must serve all.
 OURS = {
-    "role": "the document is for all roles", "balancer": "the stack makes the pools", "signal": "Heat makes the handle",
-    "volume": "the stack makes the volume",
+    "role": "the document is for all roles", "signal": "Heat makes the handle", "volume": "the stack makes the volume",
 }
+# Of `balancer`, which is otherwise the operator's.
+BALANCER = {"pools": "the stack makes the pools", "api": "the stack's pools are Octavia's",
+            "address": "differs from server to server"}
 LEAVING = {"siblings": "follows from `vips` and differs by role", "heat": "every server of the stack asks Heat"}
 CREDENTIAL = ("application_credential_id", "application_credential_secret")
 LITERAL_HINT = ("Put each secret into Barbican (`openstack secret store --name NAME --file FILE`) and write"
                 " barbican:UUID: what is in the document would stand in the template and in Heat's database.")
 
-# Seconds of leaving beyond the waits of the document: pools, the directory, daemons that stop. As the agent counts it
-# (`steps.departure`).
-SPARE = 900
-WAITS = ("deadline", "flush", "handover")
+# Seconds of leaving beyond the waits of the document: the directory, daemons that stop. As the agent counts it
+# (`steps.departure`): `balancer.deadline` once until no new sessions come, and once until it is in no pool.
+SPARE = 300
+WAITS = {"leave.deadline": 1, "leave.flush": 1, "leave.handover": 1, "balancer.deadline": 2}
 
 # What Heat puts into the text when it makes a server, and a sample of each for the check.
 POOL, VOLUME = "%pool-{}%", "%volume%"
@@ -123,8 +125,11 @@ def unfit(site: Mapping[str, Any]) -> Iterator[str]:
         yield "cloud.auth_url: missing; servers join pools and open secrets with Keystone's help"
     else:
         yield from (f"cloud.{key}: each role gets one of its own; leave it out" for key in CREDENTIAL if key in cloud)
-    if isinstance(site.get("leave"), dict):
-        yield from (f"leave.{key}: {why}; leave it out" for key, why in LEAVING.items() if key in site["leave"])
+    for name, ours in (("leave", LEAVING), ("balancer", BALANCER)):
+        if isinstance(site.get(name), dict):
+            yield from (f"{name}.{key}: {why}; leave it out" for key, why in ours.items() if key in site[name])
+    if not isinstance(site.get("balancer", {}), dict):
+        yield "balancer: a mapping is expected, such as {deadline: 600}"
     if any(place in yaml.safe_dump(site) for place in (*FILLED, "%pool-")):
         yield "has a text such as %pool-...%, which Heat would fill in"
 
@@ -162,8 +167,10 @@ def of_role(site: Mapping[str, Any], group: Group, top: tuple[Key, ...],
     made["cloud"] = {**(cloud if isinstance(cloud, dict) else {}), "application_credential_id": "%credential-id%",
                      "application_credential_secret": "literal:%credential-secret%"}
     made["leave"] = {**made.get("leave", {}), "heat": True}
+    balancer = made.pop("balancer", None)
     if group.ports:
-        made["balancer"] = {"pools": {port.name: POOL.format(port.name) for port in group.ports}}
+        made["balancer"] = {**(balancer if isinstance(balancer, dict) else {}),
+                            "pools": {port.name: POOL.format(port.name) for port in group.ports}}
         siblings = _siblings(site, group)
         if siblings:
             made["leave"]["siblings"] = siblings
@@ -176,8 +183,9 @@ def of_role(site: Mapping[str, Any], group: Group, top: tuple[Key, ...],
 def leaving(site: Mapping[str, Any], top: tuple[Key, ...]) -> int:
     """Seconds that a server may need to leave: the waits that the document sets, and what needs no wait."""
     known = {key.path: key.default for above in top for key in above.all()}
-    given = site.get("leave") if isinstance(site.get("leave"), dict) else {}
-    return SPARE + sum(int((given or {}).get(name, known[f"leave.{name}"])) for name in WAITS)
+    given = {f"{name}.{key}": value for name in ("leave", "balancer") if isinstance(site.get(name), dict)
+             for key, value in site[name].items()}
+    return SPARE + sum(times * int(given.get(path, known[path])) for path, times in WAITS.items())
 
 
 def filled(content: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "stack"
 PLATFORM, MEMBER, ENVIRONMENT = "platform.yaml", "member.yaml", "environment.yaml"
 # A site document to start from.
 EXAMPLE = "example.yaml"
+
+# Resources that are secrets in Barbican.
+SECRET = re.compile(r"\b((?:\w+_)?credential_)0\b")
 
 # Servers of a group to begin with: one may go while the other serves.
 SIZE = 2
@@ -59,7 +64,7 @@ def render(platform: Platform, documents: Documents) -> Rendered:
     environment.filters.update(key=key, yaml=json.dumps)
     networks = [ipaddress.ip_network(one, strict=False) for one in documents.site.get("networks", ())]
     rules = {group.name: access.rules(documents.texts[group.name]) for group in platform.groups}
-    filled = [_group(one, platform, documents.texts[one.name], bool(rules[one.name])) for one in platform.groups]
+    filled = [_group(one, platform, documents.texts[one.name]) for one in platform.groups]
     for group in filled:
         group["site"] = environment.get_template("site.yaml.j2").render(group=group).strip()
     text = environment.get_template("platform.yaml.j2").render(
@@ -74,6 +79,16 @@ def render(platform: Platform, documents: Documents) -> Rendered:
     sample = environment.get_template("environment.yaml.j2").render(
         required=[(name, _described(text, name)) for name in made.required if "_credential_" not in name])
     return dataclasses.replace(made, files={**files, ENVIRONMENT: sample})
+
+
+def tied(files: Mapping[str, str], references: Iterable[str]) -> dict[str, str]:
+    """The files with resources that are these secrets.
+
+    Heat refuses to make another secret of a resource ("Update to property external_id ... is not supported"): another
+    secret is another resource.
+    """
+    digest = hashlib.sha256("\n".join(sorted(references)).encode()).hexdigest()[:12]
+    return {name: SECRET.sub(rf"\g<1>{digest}", text) for name, text in files.items()}
 
 
 def key(name: str) -> str:
@@ -103,11 +118,11 @@ def _balancer(one: Balancer) -> dict[str, Any]:
     return {"name": one.name, "key": key(one.name), "public": one.public, "ports": one.ports}
 
 
-def _group(group: Group, platform: Platform, document: str, credential: bool) -> dict[str, Any]:
+def _group(group: Group, platform: Platform, document: str) -> dict[str, Any]:
     known = {one.name: anchors(one) for one in platform.groups}
     return {
         "name": group.name, "key": key(group.name), "role": group.role, "image": group.image, "volume": group.volume,
-        "openings": group.openings, "lonely": group.lonely, "credential": credential,
+        "openings": group.openings, "lonely": group.lonely,
         "document": document.strip(), "waits": [one for name in group.after for one in known[name]],
         "size": 1 if group.lonely else SIZE, "minimum": 1 if group.lonely else SIZE,
         "terminated": any(port.monitor == "HTTPS" for port in group.ports),

@@ -12,8 +12,10 @@ from mailimg_firstboot.work import Work
 UNIT = "mailimg-leave.service"
 DROP_IN = "/run/systemd/system/mailimg-leave.service.d/mailimg.conf"
 
-# Seconds beyond the waits of the site document: for pools, the directory, and for daemons to stop.
-SPARE = 900
+# Seconds beyond the waits of the site document: for the directory, and for daemons to stop.
+SPARE = 300
+# What `balancer.deadline` is by default; a node without pools is given as long, although it needs it not.
+POOLS = 300
 
 
 def check(host: Host, work: Work) -> Optional[str]:
@@ -50,6 +52,8 @@ def undo(host: Host, _work: Work) -> None:
 def wanted(work: Work) -> bytes:
     """The drop-in: what must still run when the node leaves, and how long that may take."""
     times = work.site["leave"]
-    seconds = times["deadline"] + times["flush"] + times["handover"] + SPARE
+    # Once until no new sessions come, once until it is in no pool.
+    pools = 2 * work.site.get("balancer", {}).get("deadline", POOLS)
+    seconds = times["deadline"] + times["flush"] + times["handover"] + pools + SPARE
     units = " ".join(one.unit for one in work.role.services)
     return "[Unit]\nAfter={}\n[Service]\nTimeoutStopSec={}\n".format(units, seconds).encode("utf-8")

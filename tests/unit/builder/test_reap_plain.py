@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mailimg.errors import InputError
 from mailimg.reap import directory, leftovers
 from mailimg.reap.instances import DELETED, UNKNOWN
 from mailimg.reap.leftovers import MEMBER, Leftover, due, owner
+from mailimg.resources import installed
 
 ONE, TWO = "5f0c5a0e-3f4e-4d0e-9a53-000000000001", "5f0c5a0e-3f4e-4d0e-9a53-000000000002"
 SITE: dict[str, Any] = {
@@ -61,6 +63,28 @@ def test_everything_that_the_site_lacks_at_once() -> None:
     places = [problem.partition(":")[0] for problem in caught.value.problems]
     assert places == ["join.realm", "directory.urls", "directory.ca", "join.ou", "join.user", "join.password",
                       "directory.tls"]
+
+
+@pytest.mark.parametrize(("urls", "wanted"), [
+    (["ldaps://dc1.example.org", "ldap://dc2.example.org"],
+     "directory.urls: ldap:// and ldaps:// are mixed; give one kind"),
+    (["ldap://dc1.example.org", "ldaps://dc2.example.org"],
+     "directory.urls: ldap:// and ldaps:// are mixed; give one kind"),
+    (["ldaps://dc1.example.org ldap://dc2.example.org"],
+     "directory.urls[0]: 'ldaps://dc1.example.org ldap://dc2.example.org' is no ldap:// or ldaps:// URL of a server"),
+    (["ldaps://dc1.example.org", "LDAP://dc2.example.org"],
+     "directory.urls[1]: 'LDAP://dc2.example.org' is no ldap:// or ldaps:// URL of a server"),
+    (["ldaps://dc1.example.org", 389], "directory.urls[1]: 389 is no ldap:// or ldaps:// URL of a server"),
+])
+def test_no_url_gets_the_password_without_tls_because_another_has_tls(urls: list[Any], wanted: str) -> None:
+    with pytest.raises(InputError) as caught:
+        directory.of_site({**SITE, "directory": {"urls": urls, "ca": "system"}}, None, b"x")
+    assert list(caught.value.problems) == [wanted]
+
+
+def test_urls_are_what_the_agent_takes() -> None:
+    schema = json.loads((installed().firstboot / "mailimg_firstboot" / "site.schema.json").read_text(encoding="utf-8"))
+    assert schema["definitions"]["ldap_url"]["pattern"] == directory.URL.pattern
 
 
 def test_ldif_is_read_in_base64_too() -> None:

@@ -176,7 +176,9 @@ def test_no_place_is_left_that_nobody_fills() -> None:
         filled = holder["config" if role.volume else "resource"]
         site = (filled if role.volume else filled["properties"]["site"])["str_replace"]
         content = site["template"]
-        later = () if role.volume else ("%signal-url%", "%signal-token%")
+        later = () if role.volume else ("%signal-url%", "%signal-token%", "%credential-secret%")
+        # A member gets the reference: what it gets is in the group's own template, for whoever may see that.
+        assert role.volume or "decrypted_payload" not in str(holder)
         for place in site["params"]:
             assert place in content
             content = content.replace(place, "")
@@ -220,7 +222,10 @@ def test_access_rules_are_the_calls_of_the_agent() -> None:
 
 @pytest.mark.parametrize(("changes", "wanted"), [
     ({"role": "smtp-in"}, "role: the document is for all roles; leave it out"),
-    ({"balancer": {}}, "balancer: the stack makes the pools; leave it out"),
+    ({"balancer": {"pools": {}}}, "balancer.pools: the stack makes the pools; leave it out"),
+    ({"balancer": {"api": "lbaasv2"}}, "balancer.api: the stack's pools are Octavia's; leave it out"),
+    ({"balancer": {"address": "10.20.0.7"}}, "balancer.address: differs from server to server; leave it out"),
+    ({"balancer": None}, "balancer: a mapping is expected, such as {deadline: 600}"),
     ({"cloud": {}}, "cloud.auth_url: missing; servers join pools and open secrets with Keystone's help"),
     ({"cloud": {"auth_url": "https://k", "application_credential_id": "x"}},
      "cloud.application_credential_id: each role gets one of its own; leave it out"),
@@ -230,6 +235,14 @@ def test_access_rules_are_the_calls_of_the_agent() -> None:
 ])
 def test_what_the_stack_says_itself(changes: dict[str, Any], wanted: str) -> None:
     assert list(document.unfit({**SITE, **changes})) == [wanted]
+
+
+def test_the_operators_waits_for_pools_go_to_servers_that_have_pools() -> None:
+    site = {**SITE, "balancer": {"deadline": 1350, "weight": 2}}
+    assert list(document.unfit(site)) == []
+    told = {group.name: document.of_role(site, group, TOP, USED) for group in planned(site).groups}
+    assert told["smtp-in"]["balancer"] == {"deadline": 1350, "weight": 2, "pools": {"smtp": "%pool-smtp%"}}
+    assert "balancer" not in told["nfs"]
 
 
 def test_a_port_that_no_load_balancer_has() -> None:
@@ -260,13 +273,16 @@ def test_the_order_to_leave_is_the_one_that_the_agent_knows() -> None:
         assert drain["properties"]["actions"] == ["DELETE"]
 
 
-@pytest.mark.parametrize(("leave", "seconds", "minutes"), [
+@pytest.mark.parametrize(("changes", "seconds", "minutes"), [
+    ({"leave": {}}, 1560, 240),
+    ({"leave": {"deadline": 3600, "handover": 0}}, 4560, 60 + 5 * 76),
     ({}, 1560, 240),
-    ({"deadline": 3600, "handover": 0}, 4560, 60 + 5 * 76),
-    (None, 1560, 240),
+    ({"balancer": {"weight": 1}}, 1560, 240),
+    # Once until no new sessions come, once until it is in no pool.
+    ({"balancer": {"deadline": 1350}}, 1560 + 2 * 1050, 60 + 5 * 61),
 ])
-def test_a_stack_is_given_the_time_that_leaving_takes(leave: Any, seconds: int, minutes: int) -> None:
-    site = without("leave") if leave is None else {**SITE, "leave": leave}
+def test_a_stack_is_given_the_time_that_leaving_takes(changes: dict[str, Any], seconds: int, minutes: int) -> None:
+    site = {**without("leave"), **changes}
     assert document.SPARE == departure.SPARE
     assert document.leaving(site, TOP) == seconds
     plan = planned()

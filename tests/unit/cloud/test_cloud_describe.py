@@ -79,6 +79,19 @@ def test_differences_are_of_what_mailimg_sets() -> None:
                                            "os_version": (None, "12")}
 
 
+def test_an_image_gets_back_what_it_is_known_by() -> None:
+    """Else it is "there already, nothing to do", and `stack apply` says that it is too old, or of another role."""
+    given = document()
+    given["cloud"]["heat"] = True
+    wanted = describe.wanted(given)
+    changed = glance_image(wanted, mailimg_role="nfs", mailimg_distro=None, mailimg_heat="no")
+    assert wanted.differences(changed) == {"mailimg_role": ("nfs", "smtp-in"), "mailimg_distro": (None, "debian-12"),
+                                           "mailimg_heat": ("no", "yes")}
+    # Of an image whose manifest does not say so, nothing is claimed.
+    before = describe.wanted(document())
+    assert before.differences(glance_image(before, mailimg_heat="yes", mailimg_version="0.0.1")) == {}
+
+
 def test_an_untested_file_takes_no_proof_from_an_image_that_is_there() -> None:
     tested, untested = describe.wanted(document()), describe.wanted({**document(), "verify": None})
     assert untested.differences(glance_image(tested)) == {}
@@ -162,7 +175,9 @@ def test_nova_waits_for_as_long_as_leaving_may_take(path: Path) -> None:
     """What the agent's own unit waits for, with the defaults of the site document."""
     schema = json.loads((path.parents[1] / "firstboot/mailimg_firstboot/site.schema.json").read_text())
     times = schema["properties"]["leave"]["properties"]
-    needed = sum(times[name]["default"] for name in ("deadline", "flush", "handover")) + departure.SPARE
+    pools = schema["properties"]["balancer"]["properties"]["deadline"]["default"]
+    assert pools == departure.POOLS
+    needed = sum(times[name]["default"] for name in ("deadline", "flush", "handover")) + 2 * pools + departure.SPARE
     properties = yaml.safe_load(path.read_text())["properties"]
     assert properties["os_shutdown_timeout"] == needed
     assert (properties["hw_disk_bus"], properties["hw_rng_model"]) == ("virtio", "virtio")

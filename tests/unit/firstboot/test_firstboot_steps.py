@@ -14,7 +14,7 @@ from mailimg_firstboot import graph, leaving
 from mailimg_firstboot.engine import STEPS
 from mailimg_firstboot.errors import StepError, TolerableError
 from mailimg_firstboot.stepping import Step, parts
-from mailimg_firstboot.steps import clock, health, hostname, render, services
+from mailimg_firstboot.steps import clock, departure, health, hostname, render, services
 from mailimg_firstboot.work import Work
 
 # Steps that only watch: the world, not `apply`, makes the difference go away.
@@ -269,3 +269,14 @@ def test_health_names_every_check_that_fails(tmp_path: Path) -> None:
     host.answers = {"clamd": "no answer: Connection refused", "smtp": "greeted with 554"}
     assert health.check(host, work(host)) == (
         "clamd (unix /run/clamav/clamd.ctl): no answer: Connection refused; smtp (smtp 127.0.0.1:25): greeted with 554")
+
+
+@pytest.mark.parametrize(("pools", "seconds"), [({}, 600), ({"deadline": 1350}, 2700)])
+def test_a_shutdown_waits_for_pools_as_long_as_leaving_them_may(pools: Dict[str, int], seconds: int,
+                                                                tmp_path: Path) -> None:
+    pooled = {**POOLED, "balancer": {**POOLED["balancer"], **pools}}
+    goal = work(machine(tmp_path), with_keys(SITE, **pooled))
+    waits = sum(goal.site["leave"][name] for name in ("deadline", "flush", "handover"))
+    assert "TimeoutStopSec={}\n".format(waits + seconds + 300) in departure.wanted(goal).decode()
+    alone = departure.wanted(work(machine(tmp_path / "alone"))).decode()
+    assert "TimeoutStopSec={}\n".format(waits + 900) in alone, "as it was before pools counted"
