@@ -8,8 +8,8 @@ import pytest
 
 from mailimg.errors import InputError
 from mailimg.stack import groups, pools, roll, scalein
-from mailimg.stack.apply import kept
 from mailimg.stack.groups import LEFT, Member
+from mailimg.stack.keep import kept
 
 OLD, NEW, OTHER = "image-old", "image-new", "image-other"
 PARAMETERS = {"smtp_in_serving": "first", "smtp_in_image": OLD, "smtp_in_former_image": OLD, "smtp_in_min": "1",
