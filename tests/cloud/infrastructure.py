@@ -35,6 +35,7 @@ GIVEN = ("networks", "subnets", "ports", "flavors", "os-keypairs", "volumes")
 SINGULAR = {"os-keypairs": "keypair", "security-groups": "security_group", "os-server-groups": "server_group",
             "security-group-rules": "security_group_rule", "os-volume_attachments": "volumeAttachment"}
 NETWORK = "11111111-1111-4111-8111-111111111111"
+MAC = "fa:16:3e:00:00:01"
 
 PATH = re.compile(r"/(?P<api>v2\.0|v2\.1|v3/[^/]+)(?P<rest>/.*)?\Z")
 
@@ -58,6 +59,12 @@ class Infrastructure:
         """Ids of what was deleted, in order."""
         with self._turn:
             return self._deleted(kind)
+
+    def taken(self, part: str) -> list[str]:
+        """Ids of servers from which something was taken, in order: `os-interface` (a port), `os-volume_attachments`."""
+        with self._turn:
+            return [path.split("/")[-3] for _, method, path in self.changes
+                    if method == "DELETE" and path.split("/")[-2] == part]
 
     def _deleted(self, kind: str) -> list[str]:
         return [path.rpartition("/")[2] for _, method, path in self.changes
@@ -126,7 +133,7 @@ class Infrastructure:
         if server is None:
             return 404, {"itemNotFound": {"code": 404, "message": f"Instance {parts[1]} could not be found."}}
         if parts[2] == "os-interface":
-            return 200, {"interfaceAttachments": []}
+            return self._interface(method, parts, server)
         if parts[2] == "os-volume_attachments":
             held = server["attached"]
             if method == "POST":
@@ -143,6 +150,18 @@ class Infrastructure:
             return 200, {"volumeAttachments": list(held.values())}
         return 200, {"metadata": server["metadata"], "tags": []}
 
+    def _interface(self, method: str, parts: list[str], server: dict[str, Any]) -> tuple[int, Any]:
+        """Ports of a server. One that is detached is the server's no more: nothing reaches it by that."""
+        if method == "DELETE":
+            if parts[3] not in server["ports"]:
+                return 404, {"itemNotFound": {"code": 404, "message": f"Port {parts[3]} is not attached."}}
+            server["ports"].remove(parts[3])
+            server["addresses"] = {}
+            return 202, None
+        return 200, {"interfaceAttachments": [
+            {"port_id": one, "net_id": NETWORK, "port_state": "ACTIVE", "fixed_ips": [], "mac_addr": MAC}
+            for one in server["ports"]]}
+
     def _volume(self, identity: str, status: str) -> None:
         self.things.setdefault("volumes", {}).setdefault(identity, self._given("volumes", identity))["status"] = status
 
@@ -152,9 +171,10 @@ class Infrastructure:
         address = f"10.20.0.{self._addresses}"
         extra: dict[str, dict[str, Any]] = {
             "servers": {"status": "ACTIVE", "links": [], "attached": {}, "metadata": {}, "OS-EXT-STS:task_state": None,
+                        "ports": [str(uuid.uuid4())],
                         "image": {"id": wanted.get("imageRef", "")},
                         "addresses": {"net": [{"addr": address, "version": 4, "OS-EXT-IPS:type": "fixed",
-                                               "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:01"}]}},
+                                               "OS-EXT-IPS-MAC:mac_addr": MAC}]}},
             "ports": {"status": "ACTIVE", "mac_address": "fa:16:3e:00:00:02",
                       "fixed_ips": [{"subnet_id": NETWORK, "ip_address": address}]},
             "volumes": {"status": "available", "attachments": []},
@@ -169,7 +189,7 @@ class Infrastructure:
     def _given(self, kind: str, identity: str) -> dict[str, Any]:
         return {"id": identity, "name": identity, "ram": 4096, "disk": 0, "vcpus": 2, "status": "available", "size": 1,
                 "attachments": [], "cidr": "10.20.0.0/24", "network_id": NETWORK, "subnets": [NETWORK], "links": [],
-                "fingerprint": "", "public_key": "", "tenant_id": "p", "extra_specs": {}}
+                "fingerprint": "", "public_key": "", "tenant_id": "p", "extra_specs": {}, "mac_address": MAC}
 
 
 def _version(api: str) -> dict[str, Any]:

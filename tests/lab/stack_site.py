@@ -180,7 +180,7 @@ def make(rig: Rig, folder: Path) -> Platform:
     (folder / "site.yaml").write_text(yaml.safe_dump(site), encoding="utf-8")
     parameters: dict[str, Any] = {
         "server_network": "servers", "balancer_subnet": "7f0f7a7e-0d5c-4b64-9a0f-31b0f8a7c001",
-        "user_networks": "192.0.2.0/24", "cooldown": 0, "replace_pause": 0,
+        "user_networks": "192.0.2.0/24", "cooldown": 0,
         "nfs_flavor": "m1.small", "pop_imap_lda_flavor": "m1.small",
         "smtp_in_flavor": "m1.small", "pop_imap_lda_size": 1, "pop_imap_lda_min": 1, "smtp_in_min": 1,
     }

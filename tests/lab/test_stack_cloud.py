@@ -11,7 +11,6 @@ from typing import Any
 import cloud
 import pytest
 import stack_site
-import yaml
 from cloud.member import image
 from stack_site import Platform, reader
 
@@ -156,66 +155,6 @@ def sized(platform: Platform, size: int) -> bool:
     return len(platform.servers("smtp-in")) == size and not inner["stack_status"].endswith("IN_PROGRESS")
 
 
-def test_another_document_replaces_servers_the_new_one_first(platform: Platform) -> None:
-    before = platform.servers("smtp-in")
-    site = yaml.safe_load(platform.site.read_text())
-    site["tuning"]["smtp-in"]["amavis_workers"] = 6
-    platform.site.write_text(yaml.safe_dump(site))
-    low: list[int] = []
-    platform.fleet.leaving = lambda _member: not low.append(len(platform.members(NAME, "smtp_in_smtp_pool")))
-    done = platform.apply(NAME, "--environment", "environment.yaml")
-    platform.fleet.leaving = platform.leave
-    assert done.status == 0, done.err
-    assert not set(before) & set(platform.servers("smtp-in"))
-    assert len(platform.servers("smtp-in")) == 2
-    assert len(platform.servers("pop-imap-lda")) == 1
-    assert min(low) >= 2, "fewer served meanwhile than are to"
-
-
-def renewed(platform: Platform, *more: str) -> tuple[str, str]:
-    """Apply, after which smtp-in has other servers and another credential, storage what it had; and nothing is left.
-
-    Returns:
-        the secret from before, and that of now.
-    """
-    old = told(platform, "smtp-in")
-    before, storage = platform.servers("smtp-in"), platform.servers("nfs")
-    done = platform.apply(NAME, "--environment", "environment.yaml", *more)
-    assert done.status == 0, done.err
-    assert not set(before) & set(platform.servers("smtp-in"))
-    assert len(platform.servers("smtp-in")) == 2
-    assert platform.servers("nfs") == storage
-    new = told(platform, "smtp-in")
-    assert new["id"] != old["id"]
-    assert old["id"] not in [one["id"] for one in credentials(platform)]
-    assert (len(credentials(platform)), len(secrets(platform))) == (3, 3)
-    return old["secret"], new["secret"]
-
-
-def test_a_role_whose_calls_change_gets_another_credential(platform: Platform) -> None:
-    """With the same secret: while one server after the other is replaced, Heat takes no other reference."""
-    site, me = yaml.safe_load(platform.site.read_text()), platform.rig.project().me
-    container = site["tls"].pop("container").removeprefix("barbican:")
-    parts = me.get("key-manager", f"/v1/containers/{container}")["secret_refs"]
-    named = {one["name"]: one["secret_ref"].rpartition("/")[2] for one in parts}
-    chain = me.request("key-manager", "GET", f"/v1/secrets/{named['certificate']}/payload",
-                       headers={"Accept": "text/plain"}).text
-    site["tls"].update(certificate=chain, key=f"barbican:{named['private_key']}")
-    platform.site.write_text(yaml.safe_dump(site))
-    old, new = renewed(platform)
-    assert new == old
-
-
-def test_a_secret_that_somebody_deleted(platform: Platform) -> None:
-    """Heat looks for it as long as there is a server with it; so all are replaced at once."""
-    project = platform.rig.project()
-    for one in project.me.get("key-manager", "/v1/secrets")["secrets"]:
-        if one["name"].startswith(f"mailimg:{NAME}:smtp-in:"):
-            project.me.request("key-manager", "DELETE", f"/v1/secrets/{one['secret_ref'].rpartition('/')[2]}")
-    old, new = renewed(platform, "--parameter", "replace_batch=10")
-    assert new != old
-
-
 def test_wrong_parameters_all_at_once(platform: Platform) -> None:
     done = platform.apply("second", "--parameter", "server_netwrok=x", "--parameter", "nfs_flavor=...")
     assert done.status == 2
@@ -259,12 +198,11 @@ def test_an_image_whose_agent_does_not_ask_heat(platform: Platform) -> None:
 
 def test_a_server_that_fails_is_named_with_its_reason(platform: Platform) -> None:
     platform.fleet.served = False
-    roles = ["--role", "smtp-in"]
-    done = platform.run("apply", "--site", str(platform.site), "--name", "broken", "--distro", "debian-12", *roles,
-                        *(word for name in ("server_network=servers", "user_networks=192.0.2.0/24", "smtp_in_size=1",
-                                            "smtp_in_min=0", "smtp_in_flavor=m1.small",
-                                            "balancer_subnet=7f0f7a7e-0d5c-4b64-9a0f-31b0f8a7c001")
-                          for word in ("--parameter", name)))
+    words = ["apply", "--site", str(platform.site), "--name", "broken", "--distro", "debian-12", "--role", "smtp-in"]
+    for one in ("server_network=servers", "user_networks=192.0.2.0/24", "smtp_in_size=1", "smtp_in_min=0",
+                "smtp_in_flavor=m1.small", "balancer_subnet=7f0f7a7e-0d5c-4b64-9a0f-31b0f8a7c001"):
+        words += ["--parameter", one]
+    done = platform.run(*words)
     platform.fleet.served = True
     assert done.status == 1
     assert "ready" in done.err
@@ -272,7 +210,18 @@ def test_a_server_that_fails_is_named_with_its_reason(platform: Platform) -> Non
     found = platform.run("status", "--name", "broken", "--json")
     assert found.status == 1
     assert found.json["failed"][0]["resource"].endswith("/ready")
+    before = broken(platform)
+    done = platform.run(*words)
+    assert done.status == 0, done.err
+    assert "did not get ready: is made anew" in done.err
+    assert len(broken(platform)) == 1
+    assert not broken(platform) & before
     assert platform.run("delete", "--name", "broken", "--yes").status == 0
+
+
+def broken(platform: Platform) -> set[str]:
+    found = platform.run("status", "--name", "broken", "--json").json["servers"]
+    return {one["id"] for one in found}
 
 
 def test_delete_asks_first(platform: Platform) -> None:
@@ -298,3 +247,4 @@ def test_delete_layer_by_layer_and_keep_the_volume(platform: Platform) -> None:
     assert credentials(platform) == []
     assert secrets(platform) == []
     assert platform.run("delete", "--name", NAME, "--yes").status == 2
+    assert platform.rig.infrastructure.taken("os-interface") == []

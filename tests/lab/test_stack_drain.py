@@ -12,6 +12,7 @@ from typing import Any
 
 import cloud
 import pytest
+import stack_group
 import stack_site
 import yaml
 from cloud.client import Client
@@ -50,6 +51,31 @@ def test_a_server_that_does_not_answer_stays_and_a_second_deletion_finds_it(rig:
     group.until("")
     assert not group.there
     assert group.fleet.left[group.server] < time.time()
+
+
+@pytest.mark.parametrize(("policy", "replaced"), [("IGNORE", False), ("REPLACE", True)])
+def test_heat_takes_the_ports_of_a_server_that_it_replaces(rig: cloud.Rig, policy: str, replaced: bool) -> None:
+    """Why no server is to be replaced; and that here it would be seen."""
+    group, infrastructure = Group(rig, f"policy-{policy.lower()}", minutes=5), rig.infrastructure
+    before = len(infrastructure.taken("os-interface"))
+    group.answers = True
+    found = group.me.get("orchestration", f"/stacks/{group.name}")["stack"]
+    text = stack_group.files()[render.MEMBER]
+    assert text.count("user_data_update_policy: IGNORE") == 1
+    leave = {"heat": True, "deadline": 61, "flush": 1, "handover": 1}
+    group.me.request("orchestration", "PUT", f"/stacks/{group.name}/{found['id']}", {
+        "template": stack_group.template(rig, leave=leave), "timeout_mins": 5,
+        "files": {render.MEMBER: text.replace("update_policy: IGNORE", f"update_policy: {policy}")}})
+    group.until("UPDATE_COMPLETE")
+    assert infrastructure.taken("os-interface")[before:] == ([group.server] if replaced else [])
+    assert group.there is not replaced
+    if replaced:
+        changes = [(method, path.split("/")[-2 if method == "DELETE" else -1])
+                   for _, method, path in infrastructure.changes]
+        made = max(index for index, one in enumerate(changes) if one == ("POST", "servers"))
+        assert changes.index(("DELETE", "os-interface")) < made, "its ports stayed until another was there"
+    group.delete()
+    group.until("")
 
 
 def test_a_server_that_cannot_leave_says_so_and_stays(rig: cloud.Rig) -> None:

@@ -270,7 +270,7 @@ def test_it_waits_for_health_and_stops_at_the_first_that_does_not_leave_and_goes
     done = roll(platform, "--timeout", "15")
     assert done.status == 1
     assert f"server {told[-1]} has not left after 15 s" in done.err
-    assert f"To the image from before: --image {old}." in done.err
+    assert f"All back: the same command with --image {old}." in done.err
     assert len(set(told)) == 2, "the next was told although one had not left"
     assert set(before) - set(platform.servers("smtp-in")) == {told[0]}
     platform.fleet.leaving = at_once
@@ -295,4 +295,4 @@ def test_a_stack_that_is_busy_is_left_alone(platform: Platform) -> None:
 
 def test_everything_goes_with_the_stack(platform: Platform) -> None:
     assert platform.run("delete", "--name", NAME, "--yes").status == 0
-    assert platform.servers("smtp-in") == []
+    assert platform.servers("smtp-in") == platform.rig.infrastructure.taken("os-interface") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,22 +58,24 @@ def scale_in(role: str, count: int, timeout: float, name: str, os_cloud: str | N
 @role_option
 @click.option("--image", metavar="IMAGE", help="Id, name or beginning of the identity, instead of the channel's image.")
 @click.option("--channel", default=USUAL, show_default=True, help="Channel whose current image is meant.")
+@click.option("--again", is_flag=True, help="Though the image is the same: for another site document.")
 @patience_option
 @name_option
 @options.os_cloud
 @options.as_json
-def roll(role: str, image: str | None, channel: str, timeout: float, name: str, os_cloud: str | None,
+def roll(role: str, image: str | None, channel: str, again: bool, timeout: float, name: str, os_cloud: str | None,
          as_json: bool) -> None:
     """Give a layer servers of another image: as many new ones first, then the old ones leave, one by one.
 
-    The same command goes on with a roll that was cut off; with the image from before, it takes it back. For a while
-    there are twice as many servers: mind the quota.
+    Servers keep the site document that they were made with: --again makes new ones of the same image, which get the one
+    that was applied last. The same command goes on with a roll that was cut off; with the image from before, it takes
+    it back. For a while there are twice as many servers: mind the quota.
     """
     check_name(channel)
     work = opened(role, timeout, name, os_cloud, f"mailimg stack roll --role {role} --name {name}")
     wanted = meant(Glance(work.cloud).ours(), role, image, channel)
-    work = Work(work.heat, work.name, work.role, work.patience, work.say, f"{work.again} --image {wanted.id}")
-    done, gone = rolling.roll(work, wanted.id)
+    repeat = f"{work.again} --image {wanted.id}{' --again' if again else ''}"
+    done, gone = rolling.roll(dataclasses.replace(work, again=repeat), wanted.id, again)
     if as_json:
         before = None if done is None else done.before
         click.echo(json.dumps({"role": role, "image": wanted.id, "before": before, "gone": described(gone)}, indent=2))

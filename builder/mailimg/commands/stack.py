@@ -41,6 +41,7 @@ def stack() -> None:
       mailimg stack apply --site site.yaml --environment stack/environment.yaml
       mailimg stack status
       mailimg stack roll --role smtp-in                        servers of the image that is promoted now
+      mailimg stack roll --role smtp-in --again                or of the site document that was applied last
       mailimg stack delete                                     keeps the volume with the mailboxes
     """
 
@@ -104,8 +105,9 @@ def apply(site: Path, names: tuple[str, ...], distro: str, own_roles: tuple[Path
           os_cloud: str | None, as_json: bool) -> None:
     """Create the stack or bring it up to date, and wait until every server serves.
 
-    Servers keep the image that they have; a group that is new boots the one that is promoted. Log in with a password:
-    neither Heat nor Keystone take an application credential for this.
+    Servers that run are never replaced: they keep their image and the document that they were made with; `apply` says
+    where that differs (`mailimg stack roll --again`). A group that is new boots the image that is promoted. Log in with
+    a password: neither Heat nor Keystone take an application credential for this.
     """
     problems = Problems()
     cloud = problems.of(lambda: connection.find(os_cloud))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import yaml
 from mailimg import documents
 from mailimg.cloud.connection import Cloud
 from mailimg.cloud.glance import Glance
-from mailimg.cloud.images import HEAT, current
-from mailimg.errors import InputError, StepError
-from mailimg.stack import groups, pools, render
+from mailimg.cloud.images import HEAT, CloudImage, current
+from mailimg.errors import InputError, Problems, StepError
+from mailimg.stack import ages, groups, keep, pools, render
 from mailimg.stack.credentials import Credential, Credentials
 from mailimg.stack.heat import Heat, Stack, at_rest, settled
 from mailimg.stack.platform import Platform
@@ -27,6 +27,8 @@ NEEDED = {"orchestration": "Heat", "load-balancer": "Octavia", "key-manager": "B
 FOR_VOLUMES = {"volumev3": "Cinder"}
 # What is left of an environment that nobody filled in.
 BLANK = "..."
+# Of a server of a group it is `smtp_in_group/x7k2/ready`.
+STORAGE_READY = re.compile("[^/]+_ready")
 # The resource whose deletion waits until a server has left.
 DRAIN = re.compile(r"(^|[/_])drain$")
 
@@ -95,12 +97,19 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     if before is not None and before.status.startswith("DELETE_"):
         raise StepError(f"apply: stack {wanted.name} is {before.status}: it is on its way out",
                         f"Finish that with `mailimg stack delete --name {wanted.name}`, then apply.")
-    parameters = {**_chosen(cloud, wanted, before, say), **wanted.given}
-    known = yaml.safe_load(template)["parameters"]
+    needs(cloud, wanted.platform)
+    images, problems = Glance(cloud).ours(), Problems()
+    resources = [] if before is None else heat.resources(before)
+    content = yaml.safe_load(template)
+    stay: dict[str, Any] = {}
     if before is not None:
-        resources = heat.resources(before)
         at_rest(heat, before, resources, "mailimg stack apply")
-        parameters = {**kept(before.parameters, resources, known), **parameters}
+        stay = problems.of(lambda: keep.refuse(wanted.platform, content, wanted.given, before, resources, images)) or {}
+    chosen = problems.of(lambda: _chosen(cloud, wanted, before, images, say)) or {}
+    problems.stop()
+    known = content["parameters"]
+    old = {} if before is None else keep.kept(before.parameters, resources, known)
+    parameters = {**old, **chosen, **wanted.given, **stay}
     for name in known:
         if name.endswith("_former_image"):
             # Of a group without servers; Heat wants one that is there.
@@ -119,6 +128,13 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
             heat.preview(wanted.name, template, files, parameters)
             heat.create(wanted.name, template, files, parameters, wanted.rendered.minutes)
         else:
+            parameters.update(ages.changed(wanted.platform, heat.template(before), content, before.parameters,
+                                           parameters, resources))
+            lost = keep.anew(heat, resources, groups.members(resources))
+            for one in lost:
+                say(f"{one.place}: did not get ready: is made anew")
+            if keep.resized(before.parameters, parameters):
+                parameters.setdefault("update_batch", max(1, len(lost)))
             heat.update(before, template, files, parameters, wanted.rendered.minutes)
     except BaseException:
         if before is None:
@@ -131,8 +147,11 @@ def apply(cloud: Cloud, wanted: Wanted, say: Callable[[str], None]) -> Stack:
     if after is None or after.failed:
         raise failed(heat, after, wanted.name)
     set_idle(cloud, heat, after, wanted.platform)
-    gone = keeper.drop(keep=made)
-    for name in gone:
+    told = ages.words(wanted.platform, after.parameters, heat.resources(after))
+    for line in told:
+        say(line)
+    # Servers with an earlier document may have an earlier credential, without which they could not even leave.
+    for name in () if told else keeper.drop(keep=made):
         say(f"{name}: deleted, nobody has it any more")
     return after
 
@@ -150,20 +169,6 @@ def _take_back(heat: Heat, keeper: Credentials, name: str, say: Callable[[str], 
             f" `mailimg stack delete --name {name}` removes them")
 
 
-def kept(before: Mapping[str, Any], resources: Sequence[Mapping[str, Any]], known: Iterable[str]) -> dict[str, Any]:
-    """What rolls and alarms have made of the groups since the last time; an update leaves it as it is.
-
-    Args:
-        before: parameters that the stack has.
-        resources: of the stack.
-        known: parameters of the template.
-    """
-    sizes = groups.sizes(resources, before, broken=True)
-    found: dict[str, Any] = {name: count for name, count in sizes.items() if count}
-    found.update((name, value) for name, value in before.items() if name.endswith(("_serving", "_former_image")))
-    return {name: value for name, value in found.items() if name in known}
-
-
 def failed(heat: Heat, stack: Stack | None, name: str) -> StepError:
     """The error for a stack that did not get there."""
     if stack is None:
@@ -176,6 +181,10 @@ def failed(heat: Heat, stack: Stack | None, name: str) -> StepError:
     if any(DRAIN.search(one.place) for one in found):
         hint = ("A server has not left: it stays, drained, with its mail, until it has. Mend what its reason or its"
                 " console names, then do the same again: Heat asks it anew (docs/stack.md, \"How a server leaves\").")
+    elif any(STORAGE_READY.fullmatch(one.place) for one in found):
+        hint = ("The storage server did not get ready, and is not made anew by another `apply`: mend what its console"
+                " names, run `mailimg-firstboot apply` on it, apply again. Or `mailimg stack delete`, which keeps the"
+                " volume, and apply with another document and `--parameter nfs_volume=ID`.")
     return StepError(f"stack {name}: {stack.status}: {first}", hint, tail)
 
 
@@ -202,21 +211,33 @@ def _change(cloud: Cloud, path: str, values: dict[str, Any], shown: str) -> None
     pools.change(cloud, "PUT", path, {"listener": values}, what)
 
 
-def _chosen(cloud: Cloud, wanted: Wanted, before: Stack | None, say: Callable[[str], None]) -> dict[str, Any]:
+def needs(cloud: Cloud, platform: Platform) -> None:
+    """Refuse a cloud without the services that a platform is made of.
+
+    Raises:
+        InputError: those that it has not.
+    """
+    needed = {**NEEDED, **(FOR_VOLUMES if any(group.volume for group in platform.groups) else {})}
+    problems = [f"the cloud has no {product} ({kind})" for kind, product in needed.items() if not cloud.has(kind)]
+    if problems:
+        raise InputError(problems, "`openstack catalog list` says which services this cloud has, and in which region.")
+
+
+def _chosen(cloud: Cloud, wanted: Wanted, before: Stack | None, known: Sequence[CloudImage],
+            say: Callable[[str], None]) -> dict[str, Any]:
     """Parameters that the operator need not say.
+
+    Args:
+        known: images of ours.
 
     Raises:
         InputError: what is not there.
     """
-    needed = {**NEEDED, **(FOR_VOLUMES if any(group.volume for group in wanted.platform.groups) else {})}
-    problems = [f"the cloud has no {product} ({kind})" for kind, product in needed.items() if not cloud.has(kind)]
-    if problems:
-        raise InputError(problems, "`openstack catalog list` says which services this cloud has, and in which region.")
+    problems: list[str] = []
     found: dict[str, Any] = {}
     if "alarms" not in wanted.given and not (cloud.has("alarming") and cloud.has("metric")):
         say("warning: the cloud has no Aodh and Gnocchi: no alarms; groups change their size when they are told to")
         found["alarms"] = False
-    known = Glance(cloud).ours()
     for group in wanted.platform.groups:
         name = f"{render.key(group.name)}_image"
         promoted = current(known, group.name, wanted.channel)

@@ -71,6 +71,11 @@ class Heat:
         found = self._call("GET", f"/stacks/{name}", what=f"look at stack {name}", missing=True)
         return None if found is None else _stack(found["stack"])
 
+    def template(self, stack: Stack) -> dict[str, Any]:
+        """The template that a stack has, as Heat has read it."""
+        found: dict[str, Any] = self._call("GET", f"{stack.path}/template", what=f"read the template of {stack.name}")
+        return found
+
     def validate(self, template: str, files: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
         """Let Heat look at a template and its parameters.
 

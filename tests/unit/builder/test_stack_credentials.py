@@ -62,6 +62,9 @@ class FakeCloud:
     def call(self, service: str, method: str, path: str, body: Any = None, **_: Any) -> Any:
         return getattr(self, f"{service}_{method.lower()}")(path, body)
 
+    def image_get(self, _path: str, _body: Any) -> Any:
+        return {"images": []}
+
     def identity_get(self, _path: str, _body: Any) -> Any:
         # As Keystone does: whatever project one has logged in to.
         return {"application_credentials": [one for one in self.world.credentials if one["user"] == self.user]}

@@ -50,6 +50,16 @@ def test_only_leaving_is_called_so(name: str, left: bool) -> None:
     assert str(error.hint).startswith("A server has not left") is left
 
 
+@pytest.mark.parametrize(("tree", "storage"), [
+    ([resource("nfs_ready", "1", reason="why")], True),
+    ([*TREE[:2], resource("ready", "3", reason="why")], False),
+    ([resource("ready", "1", reason="why")], False),
+])
+def test_storage_is_not_made_anew(tree: list[dict[str, Any]], storage: bool) -> None:
+    error = apply.failed(Heat(Listing(tree)), STACK, "mail")
+    assert str(error.hint).startswith("The storage server did not get ready, and is not made anew") is storage
+
+
 def test_a_nested_stack_that_goes_meanwhile() -> None:
     assert [one["place"] for one in Heat(Listing(TREE, deep=404)).resources(STACK)] == ["smtp_in_group"]
     with pytest.raises(CloudError):

@@ -8,8 +8,8 @@ import pytest
 
 from mailimg.errors import InputError
 from mailimg.stack import groups, pools, roll, scalein
-from mailimg.stack.apply import kept
 from mailimg.stack.groups import LEFT, Member
+from mailimg.stack.keep import kept
 
 OLD, NEW, OTHER = "image-old", "image-new", "image-other"
 PARAMETERS = {"smtp_in_serving": "first", "smtp_in_image": OLD, "smtp_in_former_image": OLD, "smtp_in_min": "1",
@@ -109,9 +109,9 @@ def test_not_fewer_than_the_least(serving: int, other: int, count: int, fits: bo
         scalein.refuse_small("smtp_in", PARAMETERS, serving, other, count)
 
 
-def planned(wanted: str, members: list[Member], **changes: str) -> roll.Plan | None:
+def planned(wanted: str, members: list[Member], again: bool = False, **changes: str) -> roll.Plan | None:
     return roll.plan("smtp_in", wanted, {**PARAMETERS, **{f"smtp_in_{key}": value for key, value in changes.items()}},
-                     members)
+                     members, again)
 
 
 def second(name: str, **more: str) -> Member:
@@ -141,6 +141,35 @@ def test_a_roll_that_was_cut_off_goes_on() -> None:
     # Only a new server that failed is left to be made.
     assert planned(NEW, [second("c"), second("d", status="CREATE_FAILED")], **turned) is not None
     assert planned(NEW, [second("c"), second("d")], **turned) is None
+
+
+def test_servers_of_the_same_image_for_another_document() -> None:
+    assert planned(OLD, [member("a"), member("b")], again=True) == roll.Plan(
+        "smtp_in_second_group", "smtp_in_group", 2, OLD, {
+            "smtp_in_serving": "second", "smtp_in_image": OLD, "smtp_in_former_image": OLD, "smtp_in_size": 2,
+            "smtp_in_former_size": 2})
+    # Cut off: the same command goes on with it, as long as an old server is there; then it begins another.
+    turned = {"serving": "second"}
+    for again in (True, False):
+        on = planned(OLD, [member("a"), second("c"), second("d", status="CREATE_FAILED")], again=again, **turned)
+        assert on is not None
+        assert (on.target, on.old, on.size, on.begun) == ("smtp_in_second_group", "smtp_in_group", 2, True)
+        assert on.parameters["smtp_in_serving"] == "second"
+    assert planned(OLD, [second("c"), second("d")], **turned) is None
+    anew = planned(OLD, [second("c"), second("d")], again=True, **turned)
+    assert anew is not None
+    assert (anew.target, anew.old, anew.begun) == ("smtp_in_group", "smtp_in_second_group", False)
+    # Of another image it is a roll like any other.
+    assert planned(NEW, [member("a")], again=True) == planned(NEW, [member("a")])
+
+
+def test_the_way_back_is_by_the_image_or_by_the_document() -> None:
+    other, same = planned(NEW, [member("a")]), planned(OLD, [member("a")], again=True)
+    assert other is not None
+    assert same is not None
+    assert roll.back(other, NEW) == f"the same command with --image {OLD}"
+    assert roll.back(same, OLD) == (
+        "`mailimg stack apply` with the site document from before, then the same command with --again")
 
 
 def test_a_roll_is_taken_back() -> None:

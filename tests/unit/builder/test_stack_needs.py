@@ -12,7 +12,6 @@ from mailimg.cloud.connection import Cloud
 from mailimg.errors import InputError
 from mailimg.stack import apply
 from mailimg.stack.platform import Group, Platform
-from mailimg.stack.render import Rendered
 
 REGION = "one"
 
@@ -29,9 +28,8 @@ def cloud(*kinds: str) -> Cloud:
 
 def lacking(asked: Cloud, *, volume: bool) -> list[str]:
     group = cast("Group", SimpleNamespace(volume=volume))
-    wanted = apply.Wanted("mail", Platform((), (group,)), Rendered({}, {}, 240), {}, "stable")
     with pytest.raises(InputError) as caught:
-        apply._chosen(asked, wanted, None, lambda _line: None)
+        apply.needs(asked, Platform((), (group,)))
     return list(caught.value.problems)
 
 
