@@ -24,7 +24,7 @@ PACKAGE = ROOT / "firstboot" / "mailimg_firstboot"
 
 # Every constant word that a program is given, by program; words in variables are names, not options.
 KNOWN = {
-    "systemctl": {"show", "-p", "LoadState", "ActiveState", "SubState", "Result", "ConditionResult",
+    "systemctl": {"show", "-p", "LoadState", "ActiveState", "SubState", "Result", "ConditionResult", "TriggeredBy",
                   "ConditionTimestampMonotonic", "ActiveEnterTimestampMonotonic", "daemon-reload", "reset-failed",
                   "list-jobs", "--no-legend", "--full"},
     "blkid": {"-L", "-p", "-o", "export"},
