@@ -18,7 +18,8 @@ from mailimg.stack.platform import Group, Platform
 
 SERVER, DEPLOYMENT = "OS::Nova::Server", "OS::Heat::SoftwareDeployment"
 # Parameters that are an update's own business only when somebody names them; otherwise they stay.
-STAY = ("_serving", "_former_image", "_document_after", "_volume", "_volume_size", "_address")
+STAY = ("_serving", "_former_image", "_document_after", "_volume", "_volume_size", "_address",
+        "_certificate")
 # What all servers have in common, and what Heat would do to those that run.
 COMMON = {"key_name": "Heat would replace them", "server_network": "Heat would take their ports"}
 # Heat's words for no.
@@ -80,6 +81,9 @@ def refuse(platform: Platform, template: Mapping[str, Any], given: Mapping[str, 
     stay: dict[str, Any] = {}
     for name, what in COMMON.items() if there else ():
         problems += _changed(name, given, stack, f"{what}. It stays until another stack is made", stay)
+    problems += [f"parameter {name}: who ends TLS stays: Heat would make another listener on a port that has one"
+                 for name in given if name.endswith("_certificate") and name in stack.parameters
+                 and bool(given[name]) != bool(stack.parameters[name])]
     if there and str(given.get("wait_for_leave")).lower() in NO and running_drains(resources):
         problems.append("parameter wait_for_leave: Heat would tell every server that runs to leave")
     for group in there:

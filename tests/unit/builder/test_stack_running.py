@@ -19,7 +19,7 @@ PLATFORM = planned()
 VOLUME = "7d8f4f0e-2c41-4f0e-9a55-0d8b5f8f2a10"
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 PARAMETERS = {"key_name": "", "server_network": "servers", "wait_for_leave": "True", "smtp_in_image": "id-1",
-              "nfs_image": "id-2", "nfs_volume": "", "nfs_address": "", "nfs_volume_size": "10"}
+              "nfs_image": "id-2", "sogo_certificate": "", "nfs_volume": "", "nfs_address": "", "nfs_volume_size": "10"}
 
 
 def server(place: str, created: str = EARLY, status: str = "CREATE_COMPLETE") -> list[dict[str, Any]]:
@@ -55,10 +55,10 @@ def refused(resources: list[dict[str, Any]] = RESOURCES, **given: Any) -> list[s
 
 def test_what_belongs_to_servers_stays_when_nobody_names_it() -> None:
     before = {**PARAMETERS, "nfs_volume": VOLUME, "key_name": "k", "nfs_address": "10.20.0.5", "cooldown": "5",
-              "smtp_in_document_after": EARLY}
+              "smtp_in_document_after": EARLY, "sogo_certificate": "c"}
     found = keep.kept(before, RESOURCES, template()["parameters"])
     assert found == {"nfs_volume": VOLUME, "nfs_volume_size": "10", "key_name": "k", "nfs_address": "10.20.0.5",
-                     "smtp_in_document_after": EARLY, "smtp_in_size": 2}
+                     "smtp_in_document_after": EARLY, "sogo_certificate": "c", "smtp_in_size": 2}
 
 
 @pytest.mark.parametrize(("given", "words"), [
@@ -71,6 +71,7 @@ def test_what_belongs_to_servers_stays_when_nobody_names_it() -> None:
     ({"server_network": "other"}, "servers run with 'servers', not 'other': Heat would take their ports"),
     ({"nfs_address": "10.20.0.5"}, "Heat would take its port"),
     ({"nfs_volume": "other"}, f"its mailboxes are on {VOLUME}, and Heat would take that while it is mounted"),
+    ({"sogo_certificate": "https://barbican/v1/containers/1"}, "another listener on a port that has one"),
     ({"wait_for_leave": False}, "Heat would tell every server that runs to leave"),
 ])
 def test_what_would_cost_servers_is_refused(given: dict[str, Any], words: str) -> None:
