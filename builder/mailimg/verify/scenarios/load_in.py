@@ -20,7 +20,7 @@ WORKERS = 4
 TUNING: Mapping[str, Any] = {"amavis_workers": WORKERS}
 BINDS: Mapping[str, int] = {DISK: 0}
 
-LETTERS, REPEATS = 200, 5
+LETTERS, REPEATS = 120, 3
 DAEMONS = Daemons(
     ("clamav-daemon.service", "amavis.service", "postfix@-.service"),
     ("etc/clamav", "etc/spamassassin", "etc/amavis", "etc/postfix"), ("var/spool/postfix", "var/lib/amavis"),
