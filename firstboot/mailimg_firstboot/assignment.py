@@ -19,6 +19,11 @@ from mailimg_firstboot.rolefile import Assignment, HealthCheck, MountPoint, Pass
 
 SLOTS = 256
 
+# Seconds that Dovecot waits for a sibling's answer to a message: longer than Postfix waits for Dovecot's
+# (lmtp_data_done_timeout, 600). Its own 125 end before a storage server has booted: the sibling files the message when the
+# storage is back, and Postfix, who was told that it failed, hands it over once more.
+PATIENCE = 620
+
 # Seconds in which a server that leaves ends sessions before it looks again whose they are.
 LEAVING = 60.0
 
@@ -144,7 +149,7 @@ def content(chosen: List[str], servers: Dict[str, str], me: roster.Me, pass_on: 
                 continue
             address = servers[name]
             where = ("host={} hostip={} starttls=yes port={}".format(me.host, address, rule.to) if rule.tls else
-                     "host={} port={} destuser=%{{orig_user}}".format(address, rule.to))
+                     "host={} port={} proxy_timeout={} destuser=%{{orig_user}}".format(address, rule.to, PATIENCE))
             lines.append("{}/{:02x}:::::::nopassword=y proxy=y {}\n".format(rule.port, slot, where))
     return "".join(lines).encode("ascii")
 

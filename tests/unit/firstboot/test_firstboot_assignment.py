@@ -35,7 +35,7 @@ def test_the_file_has_lines_for_slots_of_others_only() -> None:
     chosen = [INSTANCE] * (SLOTS - 1) + [OTHER]
     rules = [PassOn(24, 10124, False), PassOn(143, 10143, True)]
     assert assignment.content(chosen, {INSTANCE: "10.0.0.7", OTHER: "10.0.0.8"}, ME, rules).decode() == (
-        "24/ff:::::::nopassword=y proxy=y host=10.0.0.8 port=10124 destuser=%{orig_user}\n"
+        "24/ff:::::::nopassword=y proxy=y host=10.0.0.8 port=10124 proxy_timeout=620 destuser=%{orig_user}\n"
         "143/ff:::::::nopassword=y proxy=y host=imap.example.org hostip=10.0.0.8 starttls=yes port=10143\n")
     assert assignment.content([INSTANCE] * SLOTS, {INSTANCE: "10.0.0.7"}, ME, rules) == b""
     assert assignment.content([], {}, ME, rules) == b"", "nobody serves: everything stays here"

@@ -152,6 +152,8 @@ class Traffic:
     def __init__(self, bench: Bench, run: str) -> None:
         self.bench, self.run = bench, run
         self.attempts: list[Attempt] = []
+        # When what is under way began, by way.
+        self.under_way: dict[str, float] = {}
         self.pause = EMULATED_PAUSE if bench.emulated else PAUSE
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._flow, args=(way,), daemon=True) for way in WAYS]
@@ -179,7 +181,7 @@ class Traffic:
         number = 0
         while not self._ended.is_set():
             number += 1
-            begun = time.monotonic()
+            begun = self.under_way[way] = time.monotonic()
             self.attempts.append(self._attempt(way, number, begun))
             self._ended.wait(max(0.05, begun + self.pause - time.monotonic()))
 
