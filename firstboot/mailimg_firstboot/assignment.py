@@ -20,8 +20,8 @@ from mailimg_firstboot.rolefile import Assignment, HealthCheck, MountPoint, Pass
 SLOTS = 256
 
 # Seconds that Dovecot waits for a sibling's answer to a message: longer than Postfix waits for Dovecot's
-# (lmtp_data_done_timeout, 600). Its own 125 end before a storage server has booted: the sibling files the message when the
-# storage is back, and Postfix, who was told that it failed, hands it over once more.
+# (lmtp_data_done_timeout, 600). Its own 125 end before a storage server has booted: the sibling files the message when
+# the storage is back, and Postfix, who was told that it failed, hands it over once more.
 PATIENCE = 620
 
 # Seconds in which a server that leaves ends sessions before it looks again whose they are.
