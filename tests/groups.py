@@ -25,8 +25,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     # Guests under QEMU, most of them without KVM.
     "guests": ("test_every_role", "test_lab_nfs", "test_storage_mount"),
     # One cloud with Heat at a time, in each.
-    "stacks": ("test_stack_roll", "test_stack_cloud", "test_stack_agent"),
-    "stacks that stay": ("test_stack_stays", "test_stack_drain"),
+    "stacks that stay": ("test_stack_stays",),
+    "stacks": ("test_stack_roll", "test_stack_cloud", "test_stack_agent", "test_stack_drain"),
     # One small installation with a store of its own.
     "builds": ("test_builder_faults", "test_layers_in_store", "test_beside_image", "test_host_faults",
                "test_glance_upload"),
