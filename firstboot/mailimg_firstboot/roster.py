@@ -62,20 +62,25 @@ def alive(found: Dict[str, Tuple[str, float]], networks: Iterable[str]) -> Dict[
 
 
 def silenced(host: Host, me: Me, found: Dict[str, Tuple[str, float]], servers: Dict[str, str]) -> bool:
-    """Whether all others seem to have fallen silent since the last look; believed at the next.
+    """Whether others seem to have fallen silent, but are not to be given up yet: all stays as it is then.
 
-    A step of the storage server's clock makes the reports of all others look old, or ahead, until each has reported
-    again. If each server then saw only itself, all would work on everybody's mail. Who said goodbye, or that he does
-    not serve, is believed at once, and so is the silence of some: no step of a clock does that.
+    Of all others at once it is believed at the next look: a step of the storage server's clock makes all reports look
+    old, or ahead, until each has reported again. If each server then saw only itself, all would work on everybody's
+    mail. After a time without looks, as when the storage was away, no report is newer than that, and each other has as
+    long to report as otherwise. Who said goodbye, or that he does not serve, is believed at once.
     """
     known = host.read(SEEN)
-    before: Dict[str, Any] = json.loads(known.decode("ascii")) if known else {"others": [], "doubted": False}
+    before: Dict[str, Any] = {"others": [], "doubted": False, "looked": None, "until": 0.0}
+    before.update(json.loads(known.decode("ascii")) if known else {})
+    now = host.uptime()
+    away = before["looked"] is not None and now - before["looked"] > VOID_AFTER
+    until = now + VOID_AFTER if away else before["until"]
     others = sorted(name for name in servers if name != me.name)
-    silent = [name for name in before["others"] if found.get(name, ("", 0.0))[0]]
-    doubted = bool(silent) and not others and not before["doubted"]
-    now = json.dumps({"others": before["others"] if doubted else others, "doubted": doubted}, sort_keys=True)
-    if now.encode("ascii") != known:
-        host.write(SEEN, now.encode("ascii"))
+    silent = [name for name in before["others"] if found.get(name, ("", 0.0))[0] and name not in servers]
+    doubted = bool(silent) and (now < until or (not others and not before["doubted"]))
+    seen = {"others": sorted({*before["others"], *others}) if doubted else others, "doubted": doubted, "looked": now,
+            "until": until}
+    host.write(SEEN, json.dumps(seen, sort_keys=True).encode("ascii"))
     return doubted
 
 

@@ -129,6 +129,27 @@ def test_one_of_several_that_falls_silent_is_believed(tmp_path: Path, monkeypatc
     assert set(assignment.refresh(host, goal(host).role, ME).servers) == {INSTANCE, OTHER}
 
 
+def test_after_a_time_without_the_storage_the_others_have_their_time_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever looks first finds only old reports, of each of the others, or of one that is slower than another."""
+    host = participant(tmp_path)
+    doveadm = Doveadm(host, monkeypatch)
+    host.nfs.roster.update({OTHER: ("10.0.0.8", 10.0), "third": ("10.0.0.9", 10.0)})
+    assignment.refresh(host, goal(host).role, ME)
+    table = host.read(SIBLINGS)
+    doveadm.uptime += 300
+    began = doveadm.uptime
+    host.nfs.roster.update({OTHER: ("10.0.0.8", 300.0), "third": ("10.0.0.9", 300.0)})
+    assert assignment.refresh(host, goal(host).role, ME).servers == {}
+    host.nfs.roster[OTHER] = ("10.0.0.8", 2.0)
+    while doveadm.uptime < began + VOID_AFTER:
+        assert assignment.refresh(host, goal(host).role, ME).servers == {}
+        assert host.read(SIBLINGS) == table
+        doveadm.uptime += 15
+    assert set(assignment.refresh(host, goal(host).role, ME).servers) == {INSTANCE, OTHER}
+
+
 def test_the_roster_is_as_old_as_the_storage_says(tmp_path: Path) -> None:
     assert onstorage.report(tmp_path, "one", "10.0.0.7")["servers"] == {"one": ["10.0.0.7", 0.0]}
     roster = tmp_path / onstorage.ROSTER
