@@ -10,6 +10,10 @@ from mailimg_firstboot.host import Host
 # Seconds after which a server that has not reported is not counted on: three reports of mailimg-siblings.timer.
 VOID_AFTER = 45.0
 
+# Seconds that silence is not believed after the storage was away: clients of NFS come back to it one after the other, by
+# waits of a minute (timeo=600).
+BACK_AFTER = 180.0
+
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
 STATE = "/run/mailimg/siblings.json"
 
@@ -66,15 +70,15 @@ def silenced(host: Host, me: Me, found: Dict[str, Tuple[str, float]], servers: D
 
     Of all others at once it is believed at the next look: a step of the storage server's clock makes all reports look
     old, or ahead, until each has reported again. If each server then saw only itself, all would work on everybody's
-    mail. After a time without looks, as when the storage was away, no report is newer than that, and each other has as
-    long to report as otherwise. Who said goodbye, or that he does not serve, is believed at once.
+    mail. After a time without looks, as when the storage was away, no report is newer than that, and the others get the
+    time to come back to it. Who said goodbye, or that he does not serve, is believed at once.
     """
     known = host.read(SEEN)
     before: Dict[str, Any] = {"others": [], "doubted": False, "looked": None, "until": 0.0}
     before.update(json.loads(known.decode("ascii")) if known else {})
     now = host.uptime()
     away = before["looked"] is not None and now - before["looked"] > VOID_AFTER
-    until = now + VOID_AFTER if away else before["until"]
+    until = now + BACK_AFTER if away else before["until"]
     others = sorted(name for name in servers if name != me.name)
     silent = [name for name in before["others"] if found.get(name, ("", 0.0))[0] and name not in servers]
     doubted = bool(silent) and (now < until or (not others and not before["doubted"]))

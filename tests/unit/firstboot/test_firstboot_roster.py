@@ -15,7 +15,7 @@ from firstboot_store import SIBLINGS
 from mailimg_firstboot import assignment, myself, onstorage, roster
 from mailimg_firstboot.assignment import SLOTS
 from mailimg_firstboot.errors import StepError
-from mailimg_firstboot.roster import VOID_AFTER
+from mailimg_firstboot.roster import BACK_AFTER, VOID_AFTER
 
 
 def test_who_is_counted_on() -> None:
@@ -143,7 +143,7 @@ def test_after_a_time_without_the_storage_the_others_have_their_time_to_report(
     host.nfs.roster.update({OTHER: ("10.0.0.8", 300.0), "third": ("10.0.0.9", 300.0)})
     assert assignment.refresh(host, goal(host).role, ME).servers == {}
     host.nfs.roster[OTHER] = ("10.0.0.8", 2.0)
-    while doveadm.uptime < began + VOID_AFTER:
+    while doveadm.uptime < began + BACK_AFTER:
         assert assignment.refresh(host, goal(host).role, ME).servers == {}
         assert host.read(SIBLINGS) == table
         doveadm.uptime += 15
