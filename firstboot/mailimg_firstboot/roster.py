@@ -10,8 +10,8 @@ from mailimg_firstboot.host import Host
 # Seconds after which a server that has not reported is not counted on: three reports of mailimg-siblings.timer.
 VOID_AFTER = 45.0
 
-# Seconds that silence is not believed after the storage was away: clients of NFS come back to it one after the other, by
-# waits of a minute (timeo=600).
+# Seconds that silence is not believed after the storage was away: clients of NFS come back to it one after the other,
+# by waits of a minute (timeo=600).
 BACK_AFTER = 180.0
 
 # What this server tells the others and asks of Dovecot for them; gone after a boot, and the first act of leaving.
