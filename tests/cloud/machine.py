@@ -110,6 +110,10 @@ class Units(systemd.Systemd):
     def state(self, unit: str) -> systemd.UnitState:
         return systemd.UnitState(True, unit not in self.stopped and unit == UNIT["unit"], "as the test has it")
 
+    def triggers(self, unit: str) -> list[str]:
+        """No unit has a socket."""
+        return []
+
     def _order(self, order: str, unit: str) -> None:
         (self.stopped.add if order == "stop" else self.stopped.discard)(unit)
 

@@ -18,25 +18,29 @@ SITE: dict[str, Any] = {
 }
 
 
-def template(rig: cloud.Rig, **more: Any) -> dict[str, Any]:
-    """A group of members as the platform has it, and nothing around it; their credential may only ask and answer.
+def credential(rig: cloud.Rig) -> tuple[dict[str, Any], str]:
+    """What may only ask and answer: the `cloud` of a site document, and where its secret is."""
+    project = rig.project()
+    made = project.credential(access.LEAVING)
+    own = {"auth_url": rig.keystone, "ca": rig.ca, "application_credential_id": made.id,
+           "application_credential_secret": "literal:%credential-secret%"}
+    return own, f"{project.rig_url()}/v1/secrets/{project.secret(made.secret.encode(), 'passphrase')}"
+
+
+def template(own: dict[str, Any], secret: str, **more: Any) -> dict[str, Any]:
+    """A group of members as the platform has it, and nothing around it.
 
     Args:
+        own: with `secret`, what `credential` returns: an update must have the same, Heat takes no other.
         more: of the site document.
     """
-    project = rig.project()
-    credential = project.credential(access.LEAVING)
-    secret = project.secret(credential.secret.encode(), "passphrase")
-    own = {"auth_url": rig.keystone, "ca": rig.ca, "application_credential_id": credential.id,
-           "application_credential_secret": "literal:%credential-secret%"}
     site = {**SITE, **more, "cloud": own}
     return {"heat_template_version": "2018-08-31", "resources": {"group": {
         "type": "OS::Heat::AutoScalingGroup", "properties": {
             "min_size": 0, "max_size": 3, "desired_capacity": 1, "resource": {"type": "member.yaml", "properties": {
                 "role": "smtp-in", "image": "mailimg-smtp-in", "flavor": "m1.small", "network": "servers",
                 "security_group": "sg", "server_group": "hosts", "scaling_group": "g", "boot_timeout": 60,
-                "wait_for_leave": True, "site": document.text(site),
-                "credential": f"{project.rig_url()}/v1/secrets/{secret}"}}}}}}
+                "wait_for_leave": True, "site": document.text(site), "credential": secret}}}}}}
 
 
 def files() -> dict[str, str]:
@@ -54,9 +58,10 @@ class Group:
     def __init__(self, rig: cloud.Rig, name: str, minutes: int, mail: tuple[str, ...] = ()) -> None:
         self.rig, self.name, self.me = rig, name, rig.project().me
         self.answers = False
+        self.credential = credential(rig)
         self.fleet = Fleet(rig, lambda _member: self.answers, mail=mail)
         self.me.post("orchestration", "/stacks", {
-            "stack_name": name, "template": template(rig), "timeout_mins": minutes, "files": files()})
+            "stack_name": name, "template": template(*self.credential), "timeout_mins": minutes, "files": files()})
         self.until("CREATE_COMPLETE")
         self.server = next(iter(self.fleet.members))
 
@@ -86,17 +91,22 @@ class Group:
             time.sleep(0.3)
         return str(found["resource_status_reason"])
 
+    def stack(self) -> dict[str, Any]:
+        """Its record; empty: it is gone."""
+        try:
+            return dict(self.me.get("orchestration", f"/stacks/{self.name}")["stack"])
+        except http.NotFound:
+            return {}
+
     def status(self) -> str:
         """Of the stack; empty: it is gone."""
-        try:
-            return str(self.me.get("orchestration", f"/stacks/{self.name}")["stack"]["stack_status"])
-        except http.NotFound:
-            return ""
+        return str(self.stack().get("stack_status", ""))
 
     def until(self, wanted: str, seconds: float = 120.0) -> None:
         deadline = time.monotonic() + seconds
-        while self.status() != wanted:
-            assert time.monotonic() < deadline, f"{self.status()}, not {wanted!r}"
+        while (found := self.stack()).get("stack_status", "") != wanted:
+            assert time.monotonic() < deadline, f"not {wanted!r}: {found.get('stack_status_reason')}: {found}"
+            assert found or not wanted, f"not {wanted!r}: the stack is gone"
             self.fleet.tend()
             time.sleep(0.3)
 

@@ -17,7 +17,7 @@ import oldest_python
 import pytest
 from cloud.machine import Machine
 from cloud.member import Fleet, image
-from stack_group import SITE, Group, files, template
+from stack_group import SITE, Group, credential, files, template
 
 from mailimg.stack import document
 from mailimg.store import DEFAULT_ROOT
@@ -135,8 +135,9 @@ def test_a_secret_that_cannot_be_opened_is_told_at_once(rig: cloud.Rig) -> None:
     """Not when the time for a boot is over; its credential may not read secrets. Last: the server stays as it is."""
     me, fleet = rig.project().me, Fleet(rig)
     account = {"login": "svc-delivery", "password": f"barbican:{uuid.uuid4()}"}
-    me.post("orchestration", "/stacks", {"stack_name": "locked", "template": template(rig, relay_account=account),
-                                         "timeout_mins": 3, "files": files()})
+    me.post("orchestration", "/stacks", {
+        "stack_name": "locked", "template": template(*credential(rig), relay_account=account), "timeout_mins": 3,
+        "files": files()})
     begun = time.monotonic()
     while me.get("orchestration", "/stacks/locked")["stack"]["stack_status"] == "CREATE_IN_PROGRESS":
         with suppress(StepError):

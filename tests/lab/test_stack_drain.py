@@ -64,7 +64,7 @@ def test_heat_takes_the_ports_of_a_server_that_it_replaces(rig: cloud.Rig, polic
     assert text.count("user_data_update_policy: IGNORE") == 1
     leave = {"heat": True, "deadline": 61, "flush": 1, "handover": 1}
     group.me.request("orchestration", "PUT", f"/stacks/{group.name}/{found['id']}", {
-        "template": stack_group.template(rig, leave=leave), "timeout_mins": 5,
+        "template": stack_group.template(*group.credential, leave=leave), "timeout_mins": 5,
         "files": {render.MEMBER: text.replace("update_policy: IGNORE", f"update_policy: {policy}")}})
     group.until("UPDATE_COMPLETE")
     assert infrastructure.taken("os-interface")[before:] == ([group.server] if replaced else [])
