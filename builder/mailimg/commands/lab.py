@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mailimg import doctor, process
 from mailimg.commands import labview, options
+from mailimg.errors import Problems
 from mailimg.lab import control, images, plan, start, testing, usage
 from mailimg.lab import state as states
 from mailimg.machines.node import Node
@@ -86,12 +87,20 @@ def up(
 
     It runs on when the command has ended, until `mailimg lab down`.
     """
-    states.State(name)
-    given = images.find(folder, plan.roles(storage), distro, store)
-    made = plan.make(given, name=name, storage=storage, everything=everything,
-                     memory=labview.numbers("--memory", memory, "MiB", 64),
-                     counts=labview.numbers("--nodes", counts, "nodes", 1),
-                     tuning=labview.parameters(settings), timeout=timeout, firmware=firmware, accel=accel)
+    problems = Problems()
+    problems.of(lambda: states.State(name))
+    sizes = labview.numbers("--memory", memory, "MiB", 64, problems.found)
+    numbers = labview.numbers("--nodes", counts, "nodes", 1, problems.found)
+    tuning = labview.parameters(settings, problems.found)
+    given = problems.of(lambda: images.find(folder, plan.roles(storage), distro, store))
+    if given is None:
+        problems.found += plan.misfits(plan.roles(storage), sizes, tuning, numbers)
+        problems.stop()
+    made = problems.of(lambda: plan.make(given or {}, name=name, storage=storage, everything=everything, memory=sizes,
+                                         counts=numbers, tuning=tuning, timeout=timeout, firmware=firmware,
+                                         accel=accel))
+    problems.stop()
+    assert made is not None  # noqa: S101 - a problem otherwise
     if only_plan:
         click.echo(json.dumps(made.to_dict(), indent=2) if as_json else "\n".join(labview.plan_lines(made)))
         return

@@ -19,38 +19,39 @@ from mailimg.lab.state import State
 OWN_DOING = "the secret stands literally in the metadata"
 
 
-def numbers(option: str, pairs: Sequence[tuple[str, str]], what: str, least: int) -> dict[str, int]:
+def numbers(option: str, pairs: Sequence[tuple[str, str]], what: str, least: int,
+            problems: list[str]) -> dict[str, int]:
     """ROLE=NUMBER as a mapping.
 
-    Raises:
-        InputError: with everything that is no number of at least `least`.
+    Args:
+        problems: takes a line for everything that is no number of at least `least`.
     """
-    wrong = [f"{option} {name}={value}: not a number of {what} from {least} on" for name, value in pairs
-             if not (value.isascii() and value.isdigit()) or int(value) < least]
-    if wrong:
-        raise InputError(wrong)
-    return {name: int(value) for name, value in pairs}
+    found = {}
+    for name, value in pairs:
+        if value.isascii() and value.isdigit() and int(value) >= least:
+            found[name] = int(value)
+        else:
+            problems.append(f"{option} {name}={value}: not a number of {what} from {least} on")
+    return found
 
 
-def parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+def parameters(pairs: Sequence[tuple[str, str]], problems: list[str]) -> dict[str, dict[str, Any]]:
     """ROLE.NAME=VALUE as mappings by role; a value is YAML.
 
-    Raises:
-        InputError: with everything that has not that form.
+    Args:
+        problems: takes a line for everything that has not that form.
     """
     found: dict[str, dict[str, Any]] = {}
-    wrong = []
     for name, value in pairs:
         role, _, parameter = name.partition(".")
         try:
             read = yaml.safe_load(value)
         except yaml.YAMLError:
             read = None
-        if not role or not parameter or read is None:
-            wrong.append(f"--set {name}={value}: not ROLE.NAME=VALUE")
-        found.setdefault(role, {})[parameter] = read
-    if wrong:
-        raise InputError(wrong)
+        if role and parameter and read is not None:
+            found.setdefault(role, {})[parameter] = read
+        else:
+            problems.append(f"--set {name}={value}: not ROLE.NAME=VALUE")
     return found
 
 

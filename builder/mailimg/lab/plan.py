@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -192,6 +192,16 @@ def roles(storage: str) -> list[str]:
     return [role for role, _, _ in ROSTER if role != "nfs" or storage == "nfs"]
 
 
+def misfits(known: Sequence[str], memory: Mapping[str, Any], tuning: Mapping[str, Any],
+            counts: Mapping[str, int]) -> list[str]:
+    """What options ask of roles that a lab of these roles does not have; no image is needed to know it."""
+    most = {role: 1 if role == "nfs" else MOST for role in known}
+    return [*(f"{option}: {role}: the lab has no such role" for option, given in
+              (("--memory", memory), ("--set", tuning), ("--nodes", counts)) for role in given if role not in most),
+            *(f"--nodes: {role}={count}: the lab has one to {most[role]} of them"
+              for role, count in counts.items() if role in most and not 1 <= count <= most[role])]
+
+
 def make(images: Mapping[str, Image], *, name: str, storage: str, everything: bool = False,
          memory: Mapping[str, int] | None = None, tuning: Mapping[str, Mapping[str, Any]] | None = None,
          counts: Mapping[str, int] | None = None, timeout: float | None = None, firmware: str = "bios",
@@ -209,12 +219,7 @@ def make(images: Mapping[str, Image], *, name: str, storage: str, everything: bo
     Raises:
         InputError: an image cannot be booted in the way that is asked for, or an option names what is not there.
     """
-    problems = [f"{option}: {role}: the lab has no such role" for option, given in
-                (("--memory", memory or {}), ("--set", tuning or {}), ("--nodes", counts or {}))
-                for role in given if role not in images]
-    most = {role: 1 if role == "nfs" else MOST for role in images}
-    problems += [f"--nodes: {role}={count}: the lab has one to {most[role]} of them"
-                 for role, count in (counts or {}).items() if role in most and not 1 <= count <= most[role]]
+    problems = misfits(list(images), memory or {}, tuning or {}, counts or {})
     for role, values in (tuning or {}).items():
         known = images[role].document["contract"].get("parameters") if role in images else None
         # An image that an earlier version built says nothing of its parameters: its agent will.

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from lab_world import made
 
 from mailimg import process
-from mailimg.commands import labview
+from mailimg.commands import lab, labview
 from mailimg.errors import InputError, StepError
 from mailimg.lab import images, start, state
 
@@ -44,6 +45,19 @@ def test_all_missing_images_with_the_command_that_builds_them(tmp_path: Path) ->
         f"{tmp_path}/{role}-debian-12.qcow2: there is no such image" for role in ("smtp-in", "smtp-out"))
     assert caught.value.hint == (
         f"Build them: mailimg build --role smtp-in --role smtp-out --distro debian-12 --output {tmp_path}")
+
+
+def test_missing_images_do_not_hide_what_is_wrong_with_the_options(tmp_path: Path) -> None:
+    done = CliRunner().invoke(lab.up, [
+        "--images", str(tmp_path), "--store", str(tmp_path / "store"), "--name", "a_b", "--memory", "nfs=²",
+        "--nodes", "nfs=0", "--nodes", "mx=2", "--nodes", "sogo=10", "--set", "smtp-in=1", "--set", "mua.x=1"])
+    assert isinstance(done.exception, InputError)
+    told = "\n".join(done.exception.problems)
+    for words in ("--name 'a_b'", "--memory nfs=²: not a number", "--nodes nfs=0: not a number",
+                  "--set smtp-in=1: not ROLE.NAME=VALUE", "/nfs-debian-12.qcow2: there is no such image",
+                  "--nodes: mx: the lab has no such role", "--nodes: sogo=10: the lab has one to 9 of them",
+                  "--set: mua: the lab has no such role"):
+        assert words in told, told
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a_b", "Site", "a/b", "x" * 23])
@@ -82,17 +96,15 @@ def test_a_folder_has_one_owner(tmp_path: Path) -> None:
 
 
 def test_numbers_and_parameters() -> None:
-    assert labview.numbers("--memory", [("nfs", "512")], "MiB", 64) == {"nfs": 512}
-    with pytest.raises(InputError) as caught:
-        labview.numbers("--memory", [("nfs", "x"), ("smtp-in", "512\u00b2"), ("sogo", "5")], "MiB", 64)
-    assert caught.value.problems == ("--memory nfs=x: not a number of MiB from 64 on",
-                                     "--memory smtp-in=512\u00b2: not a number of MiB from 64 on",
-                                     "--memory sogo=5: not a number of MiB from 64 on")
-    assert labview.parameters([("smtp-in.amavis_workers", "4"), ("smtp-in.spam_mark", "5.5"),
-                               ("pop-imap-lda.search", "none")]) == {
+    problems: list[str] = []
+    assert labview.numbers("--memory", [("nfs", "x"), ("smtp-out", "512"), ("smtp-in", "512\u00b2"), ("sogo", "5")],
+                           "MiB", 64, problems) == {"smtp-out": 512}
+    assert labview.parameters([("smtp-in.amavis_workers", "4"), ("smtp-in.spam_mark", "5.5"), ("smtp-in", "4"),
+                               ("pop-imap-lda.search", "none")], problems) == {
         "smtp-in": {"amavis_workers": 4, "spam_mark": 5.5}, "pop-imap-lda": {"search": "none"}}
-    with pytest.raises(InputError, match=r"--set smtp-in=4: not ROLE\.NAME=VALUE"):
-        labview.parameters([("smtp-in", "4")])
+    assert problems == ["--memory nfs=x: not a number of MiB from 64 on",
+                        "--memory smtp-in=512\u00b2: not a number of MiB from 64 on",
+                        "--memory sogo=5: not a number of MiB from 64 on", "--set smtp-in=4: not ROLE.NAME=VALUE"]
 
 
 def test_a_plan_for_people() -> None:
