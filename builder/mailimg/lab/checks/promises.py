@@ -84,7 +84,9 @@ PROMISES: Mapping[str, Promise] = {
     "the other pop-imap-lda": Promise(
         "one of the two mailbox servers without power", {"imap": (READ, "UNAVAILABLE")},
         "Its users cannot log in, and their mail waits in the queue, for up to a minute: then the other works for "
-        "them. What it had taken comes when it is back."),
+        "them. What it had taken comes when it is back; what it was filing as the power went is filed again.",
+        # Postfix writes that a message is delivered without waiting for the disk.
+        twice=True),
 }
 
 
