@@ -1,7 +1,8 @@
 """No new mail: Postfix closes the ports that others can reach and goes on delivering; what talks to it locally stays.
 
-`master_service_disable` (since Postfix 2.6) does it: after a reload the port is closed, and a session that is open on
-it ends as it wants. The part of the configuration that the content filter comes back through is left as it is.
+`master_service_disable` (since Postfix 2.6) does it. The reload closes the port, and cuts what is still open on it
+(seen with 3.7): sessions were waited for before. Whoever was cut off before an answer sends the message again, which
+may then be there twice. The part of the configuration that the content filter comes back through is left as it is.
 """
 
 from typing import List, Optional
