@@ -12,6 +12,8 @@ PREFIX6 = "fd00:91::"
 GATEWAY, CONTROLLER, STORAGE, BALANCER = 1, 2, 5, 100
 GATEWAY4 = f"{PREFIX4}{GATEWAY}"  # name server and HTTPS files, too
 GATEWAY6 = f"{PREFIX6}{GATEWAY}"
+# As a bridge's own (`peers.addresses.HOST_MAC`): nodes come and go, and who is behind it must stay within reach.
+GATEWAY_MAC = f"52:54:00:5b:00:{GATEWAY:02x}"
 DC4 = f"{PREFIX4}{CONTROLLER}"
 BALANCER4 = f"{PREFIX4}{BALANCER}"  # where the balancer's connections to nodes come from
 

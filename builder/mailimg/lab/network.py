@@ -22,7 +22,7 @@ def commands(plan: Plan) -> list[list[str]]:
     steps = [
         "link set lo up",
         # A new port would first only learn for 15 s, without spanning tree too.
-        f"link add {BRIDGE} type bridge forward_delay 0",
+        f"link add {BRIDGE} address {at.GATEWAY_MAC} type bridge forward_delay 0",
         f"addr add {at.GATEWAY4}/24 dev {BRIDGE}",
         # nodad: an address under duplicate detection cannot be bound for its first second.
         f"addr add {at.GATEWAY6}/64 dev {BRIDGE} nodad",

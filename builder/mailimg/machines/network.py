@@ -16,7 +16,7 @@ def commands(backend: str) -> list[list[str]]:
     steps = [
         "link set lo up",
         # A new port would first only learn for 15 s, without spanning tree too; the node's boot would wait for that.
-        f"link add {BRIDGE} type bridge forward_delay 0",
+        f"link add {BRIDGE} address {at.HOST_MAC} type bridge forward_delay 0",
         f"addr add {at.HOST4}/24 dev {BRIDGE}",
         # nodad: an address under duplicate detection cannot be bound for its first second.
         f"addr add {at.HOST6}/64 dev {BRIDGE} nodad",

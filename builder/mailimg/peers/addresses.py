@@ -15,6 +15,8 @@ NETWORK4 = "10.90.0.0/24"
 ANY4 = "0.0.0.0"  # noqa: S104 - a default route, nothing is bound
 HOST4 = "10.90.0.1"  # gateway, directory, DNS and delivery layer in one
 HOST6 = "fd00:90::1"
+# Otherwise a bridge has the lowest of its ports' addresses: another one when that port goes, unknown to its neighbours.
+HOST_MAC = "52:54:00:5a:00:01"
 NODE4 = "10.90.0.10"
 NODE6 = "fd00:90::10"
 NODE_MAC = "52:54:00:5a:00:10"

@@ -60,6 +60,7 @@ def test_senders_stand_outside_the_server_network() -> None:
     assert f"ip addr add {at.SENDER4}/32 dev mailimg0" in told
     assert not at.SENDER4.startswith("10.90.0.")
     assert "ip tuntap add node0 mode tap" in told
+    assert f"ip link add mailimg0 address {at.HOST_MAC} type bridge forward_delay 0" in told
     assert any("veth peer name eth0 address" in " ".join(command) for command in network.commands("nspawn"))
 
 

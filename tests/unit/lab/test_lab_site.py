@@ -38,6 +38,8 @@ def test_the_network_has_every_address_of_peers_and_none_of_nodes() -> None:
         assert f" {address}/" in text
     for node in plan.nodes:
         assert f" {node.address4}/" not in text
+    assert f"ip link add mailimg0 address {at.GATEWAY_MAC} type bridge" in text, "it would change as nodes go"
+    assert at.GATEWAY_MAC not in [node.mac for node in plan.nodes]
 
 
 def test_a_document_of_each_role() -> None:
