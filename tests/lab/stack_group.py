@@ -111,8 +111,7 @@ class Group:
             time.sleep(0.3)
 
     def delete(self) -> None:
-        found = self.me.get("orchestration", f"/stacks/{self.name}")["stack"]
-        self.me.request("orchestration", "DELETE", f"/stacks/{self.name}/{found['id']}")
+        self.me.request("orchestration", "DELETE", f"/stacks/{self.name}/{self.stack()['id']}")
 
     @property
     def there(self) -> bool:

@@ -59,11 +59,10 @@ def test_heat_takes_the_ports_of_a_server_that_it_replaces(rig: cloud.Rig, polic
     group, infrastructure = Group(rig, f"policy-{policy.lower()}", minutes=5), rig.infrastructure
     before = len(infrastructure.taken("os-interface"))
     group.answers = True
-    found = group.me.get("orchestration", f"/stacks/{group.name}")["stack"]
     text = stack_group.files()[render.MEMBER]
     assert text.count("user_data_update_policy: IGNORE") == 1
     leave = {"heat": True, "deadline": 61, "flush": 1, "handover": 1}
-    group.me.request("orchestration", "PUT", f"/stacks/{group.name}/{found['id']}", {
+    group.me.request("orchestration", "PUT", f"/stacks/{group.name}/{group.stack()['id']}", {
         "template": stack_group.template(*group.credential, leave=leave), "timeout_mins": 5,
         "files": {render.MEMBER: text.replace("update_policy: IGNORE", f"update_policy: {policy}")}})
     group.until("UPDATE_COMPLETE")
